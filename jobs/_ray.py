@@ -1,0 +1,129 @@
+"""Run one function on every worker of a Ray Train group.
+
+Training state is ours (pipeline.train.checkpoint): Ray starts, watches and restarts the workers, and each attempt
+resumes from our newest checkpoint. Every launch gets a fresh Ray run name, so a snapshot of Ray's own can never matter.
+"""
+
+import logging
+import os
+import secrets
+import stat
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from pipeline.errors import EnvironmentFault, SecurityError
+
+_log = logging.getLogger(__name__)
+
+WORKER_ENVIRONMENT = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Size of a worker group."""
+
+    count: int
+    cpus: float = 1
+    gpus: float = 0
+    max_failures: int = 3
+
+
+def launch(function: Callable[[dict[str, JsonValue]], object], config: Mapping[str, JsonValue], workers: Workers) -> object:
+    """Call `function(config)` on every worker; returns rank 0's value. Raises EnvironmentFault when the group fails."""
+    _prepare_environment()
+    import ray  # noqa: PLC0415 - slow import, and it reads its settings from the environment at import
+    from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415
+    from ray.train.torch import TorchConfig, TorchTrainer  # noqa: PLC0415
+    from ray.train.v2.api.exceptions import TrainingFailedError  # noqa: PLC0415
+
+    started = _connect(workers)
+    try:
+        with tempfile.TemporaryDirectory(prefix="kindred-ray-") as storage:
+            trainer = TorchTrainer(
+                function,
+                train_loop_config=dict(config),
+                scaling_config=ScalingConfig(
+                    num_workers=workers.count,
+                    use_gpu=workers.gpus > 0,
+                    resources_per_worker={"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {}),
+                ),
+                run_config=RunConfig(
+                    name=f"kindred-{uuid.uuid4().hex[:12]}",
+                    storage_path=storage,
+                    failure_config=FailureConfig(max_failures=workers.max_failures),
+                ),
+                torch_config=TorchConfig(timeout_s=300),
+            )
+            return trainer.fit().return_value
+    except TrainingFailedError as error:
+        raise EnvironmentFault(
+            f"the worker group failed: {str(error).strip().splitlines()[-1][:400]}",
+            code="RAY_WORKERS",
+            fix="see the run folder's errors and Ray's logs; the same command resumes from the last checkpoint",
+        ) from error
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _prepare_environment() -> None:
+    for name, value in WORKER_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        _require_token(address)
+    elif os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+        _private_token()
+
+
+def _connect(workers: Workers) -> bool:
+    """Attach to RAY_ADDRESS, or start a private Ray on this machine; True when this call connected."""
+    import ray  # noqa: PLC0415
+
+    if ray.is_initialized():
+        return False
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        return True
+    cpus = max(float(os.cpu_count() or 1), workers.count * workers.cpus)
+    ray.init(
+        address="local", num_cpus=int(cpus), include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING
+    )
+    return True
+
+
+def _require_token(address: str) -> None:
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        raise SecurityError(
+            f"the Ray cluster at {address} would be used without authentication",
+            code="RAY_NO_AUTH",
+            field="RAY_AUTH_MODE",
+            fix="start the cluster with RAY_AUTH_MODE=token and set RAY_AUTH_MODE=token here too",
+        )
+
+
+def _private_token() -> None:
+    """Create Ray's token file readable by its owner only, before Ray would create it readable by all."""
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            path.chmod(0o600)
+            _log.warning("%s was readable by others; it is 0600 now", path)
+        return
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32))

@@ -1,0 +1,117 @@
+"""The folder of one run: its lock, its stages, what identifies them and what they returned."""
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from pipeline.errors import ConfigError, OutputError
+from pipeline.train.checkpoint import canonical_json, sha256
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write atomically: readers see the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, sort_keys=True, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+
+
+def read_json(path: Path) -> dict[str, JsonValue] | None:
+    """A JSON object we wrote; None where there is no such file. Raises OutputError when it is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise OutputError(f"{path} is damaged", code="OUT_DAMAGED", fix="delete it and run the command again") from error
+    if not isinstance(value, dict):
+        raise OutputError(f"{path} does not hold an object", code="OUT_DAMAGED")
+    return value
+
+
+class RunFolder:
+    """`<out>/<stage>/...` per stage and `<out>/result.json` for the whole run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def stage(self, name: str) -> Path:
+        """Folder of a stage, created."""
+        folder = self.path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run exclusively. Raises OutputError naming the holder; the lock ends with its process."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / "LOCK").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(
+                f"cannot write to {self.path}: {error.strerror}", code="OUT_READONLY", fix="choose another out=DIR"
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise OutputError(
+                    f"{self.path} is in use by {file.read().strip() or 'another process'}",
+                    code="OUT_LOCKED",
+                    fix="wait for that job, stop it, or choose another out=DIR",
+                ) from error
+            file.seek(0)
+            file.truncate()
+            file.write(f"pid {os.getpid()} on {os.uname().nodename}\n")
+            file.flush()
+            yield
+
+    def claim(self, stage: str, identity: Mapping[str, JsonValue]) -> None:
+        """Record what a stage is; refuse to go on with another configuration. Raises ConfigError with the diff."""
+        path = self.stage(stage) / "identity.json"
+        earlier = read_json(path)
+        if earlier is None:
+            write_json(path, dict(identity))
+            return
+        changed = differences(earlier, dict(identity))
+        if changed:
+            raise ConfigError(
+                f"{self.path} holds a {stage} of another configuration: {'; '.join(changed[:8])}",
+                code="RESUME_CONFIG",
+                field=changed[0].split(":")[0],
+                fix="undo the change, choose another out=DIR, or start anew with --fork NAME",
+            )
+
+    def result(self, stage: str) -> dict[str, JsonValue] | None:
+        """What a finished stage returned; None while it is not finished."""
+        return read_json(self.path / stage / "result.json")
+
+    def finish(self, stage: str, result: Mapping[str, JsonValue]) -> None:
+        """Mark a stage as finished."""
+        write_json(self.stage(stage) / "result.json", dict(result))
+
+
+def differences(old: JsonValue, new: JsonValue, path: str = "") -> list[str]:
+    """Leaves that differ, as "a.b: old -> new"."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in sorted(old.keys() | new.keys()):
+            found += differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+        return found
+    return [] if old == new else [f"{path}: {json.dumps(old)} -> {json.dumps(new)}"]
+
+
+def identity_hash(identity: Mapping[str, JsonValue]) -> str:
+    """Hash of an identity, the job key of tracking."""
+    return sha256(canonical_json(dict(identity)))

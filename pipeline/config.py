@@ -1,0 +1,128 @@
+"""Recipes: YAML + dotted overrides -> typed configuration, with every problem reported at once.
+
+Source of the design: one frozen pydantic model per job, closed tagged unions, unknown keys refused.
+"""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar, get_args
+
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from modalities.spec import Config
+from pipeline.errors import ConfigError, KindredError, Problems
+from pipeline.strict_yaml import load_yaml, parse_yaml
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+def load_config(kind: type[ConfigT], path: Path, overrides: Sequence[str] = ()) -> ConfigT:
+    """Read a recipe, apply `a.b.0.c=value` overrides, validate. Raises ConfigError or Problems."""
+    document = load_yaml(path)
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path} must hold a mapping", code="CONFIG_TYPE", expected="mapping", got=type(document).__name__)
+    return build_config(kind, document, overrides)
+
+
+def build_config(kind: type[ConfigT], document: dict[str, JsonValue], overrides: Sequence[str] = ()) -> ConfigT:
+    """Validate a parsed document with overrides applied. Raises Problems naming every bad key."""
+    problems: list[KindredError] = []
+    for override in overrides:
+        try:
+            _apply(document, override)
+        except ConfigError as error:
+            problems.append(error)
+    try:
+        config = kind.model_validate(document)
+    except ValidationError as error:
+        problems += [_explain(kind, details) for details in error.errors()]
+        raise Problems(problems) from error
+    if problems:
+        raise Problems(problems)
+    return config
+
+
+def _apply(document: dict[str, JsonValue], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"override {override!r} is not KEY=VALUE", code="CONFIG_OVERRIDE", fix="write a.b.0.c=value")
+    node: JsonValue = document
+    *parents, last = path.split(".")
+    for part in parents:
+        node = _child(node, part, path)
+    value = parse_yaml(text, source=f"override {path}")
+    if isinstance(node, list):
+        node[_position(node, last, path)] = value
+    elif isinstance(node, dict):
+        node[last] = value
+
+
+def _child(node: JsonValue, part: str, path: str) -> JsonValue:
+    if isinstance(node, list):
+        return node[_position(node, part, path)]
+    if isinstance(node, dict):
+        if not isinstance(node.get(part), dict | list):
+            node[part] = {}
+        return node[part]
+    raise ConfigError(f"{path}: {part} is below a plain value", code="CONFIG_OVERRIDE")
+
+
+def _position(items: list[JsonValue], part: str, path: str) -> int:
+    if part.isdecimal() and int(part) < len(items):
+        return int(part)
+    raise ConfigError(
+        f"{path}: no list entry {part}", code="CONFIG_OVERRIDE", expected=f"0..{len(items) - 1}", got=part
+    )
+
+
+def _explain(kind: type[Config], details: ErrorDetails) -> ConfigError:
+    path = ".".join(str(part) for part in details["loc"])
+    if details["type"] == "extra_forbidden":
+        name, known = str(details["loc"][-1]), _keys_at(kind, details["loc"][:-1])
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        fix = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(sorted(known))}"
+        return ConfigError(f"unknown key {path}", code="CONFIG_UNKNOWN_KEY", field=path, got=_short(details), fix=fix)
+    code = "CONFIG_MISSING" if details["type"] == "missing" else "CONFIG_VALUE"
+    got = None if details["type"] == "missing" else _short(details)
+    return ConfigError(f"{path}: {details['msg']}", code=code, field=path, got=got)
+
+
+def _short(details: ErrorDetails) -> str:
+    text = repr(details["input"])
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _keys_at(kind: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    """Valid keys of the model that `loc` points to; union tags in `loc` choose the member."""
+    models: list[type[BaseModel]] = [kind]
+    for part in loc:
+        tagged = [m for m in models if "kind" in m.model_fields and part in get_args(m.model_fields["kind"].annotation)]
+        found = [m for model in models if part in model.model_fields for m in _models(model.model_fields[str(part)].annotation)]
+        models = tagged or found or models
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def walk_fields(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every key of a configuration with its dotted path; union members appear as `path[kind]`."""
+    for name, info in kind.model_fields.items():
+        path = f"{prefix}{name}"
+        yield path, info
+        members = list(_models(info.annotation))
+        for member in members:
+            tag = get_args(member.model_fields["kind"].annotation)[0] if "kind" in member.model_fields else None
+            yield from walk_fields(member, f"{path}[{tag}]." if tag and len(members) > 1 else f"{path}.")
+
+
+def to_json(config: Config) -> JsonValue:
+    """The resolved configuration as JSON values."""
+    return TypeAdapter(JsonValue).validate_json(config.model_dump_json(by_alias=True))

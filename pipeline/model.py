@@ -1,0 +1,62 @@
+"""The pretraining model: one encoder per stream, one projector per objective and stream."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from modalities.spec import Encoded, Signal
+from pipeline.objectives.spec import Projection
+
+
+def projector(width: int, config: Projection) -> nn.Sequential:
+    """Two-layer MLP (B, width) -> (B, dim)."""
+    return nn.Sequential(nn.Linear(width, config.hidden), nn.ReLU(), nn.Linear(config.hidden, config.dim))
+
+
+def encode_present(encoder: nn.Module, signal: Signal) -> Encoded | None:
+    """Encode only the samples that have this stream; None when none has it."""
+    rows = signal.present.nonzero().squeeze(1)
+    if len(rows) == 0:
+        return None
+    if len(rows) == len(signal):
+        return encoder(signal)
+    return encoder(signal.select(rows))
+
+
+def scatter_rows(values: Tensor, present: Tensor) -> Tensor:
+    """(K, ...) rows of the present samples -> (B, ...), zeros where absent."""
+    if len(values) == len(present):
+        return values
+    full = values.new_zeros(len(present), *values.shape[1:])
+    return full.index_copy(0, present.nonzero().squeeze(1), values)
+
+
+class PretrainModel(nn.Module):
+    """Encoders and projectors by name. Downstream stages keep `encoders` only."""
+
+    def __init__(
+        self,
+        encoders: Mapping[str, nn.Module],
+        projections: Mapping[str, tuple[Projection, Sequence[str]]],
+    ) -> None:
+        """projections: objective name -> (projector configuration, streams it reads)."""
+        super().__init__()
+        self.encoders = nn.ModuleDict(dict(encoders))
+        self.projectors = nn.ModuleDict(
+            {
+                objective: nn.ModuleDict({name: projector(encoders[name].width, config) for name in streams})
+                for objective, (config, streams) in projections.items()
+            }
+        )
+
+    @torch.no_grad()
+    def features(self, signals: Mapping[str, Signal]) -> dict[str, Tensor]:
+        """Pooled features of every stream, float32 (B, D); zeros where absent. Evaluation mode is the caller's."""
+        results = {}
+        for name, encoder in self.encoders.items():
+            encoded, signal = encode_present(encoder, signals[name]), signals[name]
+            width = encoder.width  # pyright: ignore[reportAssignmentType] - spec.Encoder
+            empty = torch.zeros(len(signal), int(width), device=signal.values.device)
+            results[name] = empty if encoded is None else scatter_rows(encoded.pooled.float(), signal.present)
+        return results

@@ -1,0 +1,66 @@
+"""Cross-modal: the streams of one sample attract, streams of other samples repel."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pipeline.objectives.info_nce import distinct, info_nce, masked_mean
+from pipeline.objectives.spec import ObjectiveConfig
+from pipeline.types import Embeddings, LossTerms
+
+
+def symmetric_info_nce(a: Tensor, b: Tensor, *, paired: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+    """Mean of both retrieval directions (CLIP form, arXiv 2103.00020, fig. 3).
+
+    a, b: (B, d) of two streams. paired: (B,) bool, samples that have both streams; the others take no part.
+    negatives: (B, B) bool, pairs that may repel. Scalar, zero when no sample is paired.
+    """
+    rows = torch.arange(len(a), device=a.device)
+    own = torch.eye(len(a), dtype=torch.bool, device=a.device)
+    allowed = (negatives & paired[:, None] & paired[None, :]) | own
+    forward = info_nce(a, b, rows, allowed=allowed, temperature=temperature)
+    backward = info_nce(b, a, rows, allowed=allowed.T, temperature=temperature)
+    return masked_mean((forward + backward) / 2, paired)
+
+
+class CrossModalLoss(nn.Module):
+    """One symmetric InfoNCE term per pair of streams; a pair nobody has in this batch contributes zero."""
+
+    def __init__(self, streams: Sequence[str], temperature: float) -> None:
+        super().__init__()
+        self.pairs, self.temperature = tuple(combinations(streams, 2)), temperature
+
+    def forward(self, embeddings: Embeddings) -> LossTerms:
+        return LossTerms({f"{a}-{b}": self._term(embeddings, a, b) for a, b in self.pairs})
+
+    def _term(self, embeddings: Embeddings, a: str, b: str) -> Tensor:
+        paired = embeddings.present[a] & embeddings.present[b]
+        negatives = distinct(embeddings.content[a]) & distinct(embeddings.content[b])
+        first, second = embeddings.views[a], embeddings.views[b]
+        losses = [
+            symmetric_info_nce(
+                first[min(view, len(first) - 1)],
+                second[min(view, len(second) - 1)],
+                paired=paired,
+                negatives=negatives,
+                temperature=self.temperature,
+            )
+            for view in range(max(len(first), len(second)))
+        ]
+        return torch.stack(losses).mean()
+
+
+class CrossModal(ObjectiveConfig):
+    """Streams of the same sample attract (CLIP form for any number of streams, CMC, arXiv 1906.05849)."""
+
+    kind: Literal["cross"] = "cross"
+    """Cross-modal InfoNCE over every pair of streams."""
+    temperature: float = Field(0.1, ge=0.01)
+    """Temperature tau of the cosine."""
+
+    def build(self, streams: Sequence[str]) -> CrossModalLoss:
+        return CrossModalLoss(streams, self.temperature)

@@ -1,0 +1,92 @@
+"""Intra-sample over moments: the same moment in two views attracts, at every scale of time (TS2Vec).
+
+Axes: B samples, S moments, d embedding size.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.objectives.info_nce import masked_mean
+from pipeline.objectives.spec import ObjectiveConfig
+from pipeline.types import Embeddings, LossTerms
+
+
+def dual_contrast(first: Tensor, second: Tensor, mask: Tensor) -> Tensor:
+    """Contrast along axis 1 of two views, separately for each entry of axis 0 (arXiv 2106.10466, eq. 1 and 2).
+
+    first, second: (G, K, d). For anchor k the positive is k of the other view; negatives are all other entries of
+    both views in the same group; similarity is the dot product. mask: (G, K) bool. Scalar mean over real anchors.
+    """
+    num = first.shape[1]
+    both = torch.cat([first, second], dim=1)
+    real = torch.cat([mask, mask], dim=1)
+    logits = both @ both.transpose(1, 2)
+    own = torch.eye(2 * num, dtype=torch.bool, device=first.device)
+    logits = logits.masked_fill(own | ~real[:, None, :], -torch.inf)
+    rows = torch.arange(2 * num, device=first.device)
+    positive = (rows + num) % (2 * num)
+    logits = torch.where(real[:, :, None], logits, torch.zeros_like(logits))
+    losses = logits.logsumexp(dim=2) - logits[:, rows, positive]
+    alone = mask.sum(dim=1, keepdim=True) < 2
+    return masked_mean(losses, real & ~alone)
+
+
+def hierarchical_contrast(first: Tensor, second: Tensor, mask: Tensor, *, alpha: float) -> Tensor:
+    """Mean over scales of alpha * instance + (1 - alpha) * temporal contrast (arXiv 2106.10466, eq. 3, algorithm 1).
+
+    first, second: (B, S, d) aligned in time; mask: (B, S) bool. Time is max-pooled by two between scales; at the last
+    scale (S = 1) only the instance term exists.
+    """
+    losses = []
+    while True:
+        instance = dual_contrast(first.transpose(0, 1), second.transpose(0, 1), mask.T)
+        if first.shape[1] == 1:
+            losses.append(alpha * instance)
+            return torch.stack(losses).mean()
+        losses.append(alpha * instance + (1 - alpha) * dual_contrast(first, second, mask))
+        first, second = _halve(first, mask), _halve(second, mask)
+        mask = functional.max_pool1d(mask[:, None].float(), 2, ceil_mode=True)[:, 0] > 0
+
+
+def _halve(z: Tensor, mask: Tensor) -> Tensor:
+    hidden = z.masked_fill(~mask[:, :, None], torch.finfo(z.dtype).min).transpose(1, 2)
+    pooled = functional.max_pool1d(hidden, 2, ceil_mode=True).transpose(1, 2)
+    return torch.where(pooled > torch.finfo(z.dtype).min, pooled, torch.zeros_like(pooled))
+
+
+class MomentsLoss(nn.Module):
+    """One hierarchical term per stream."""
+
+    def __init__(self, streams: Sequence[str], alpha: float) -> None:
+        super().__init__()
+        self.streams, self.alpha = tuple(streams), alpha
+
+    def forward(self, embeddings: Embeddings) -> LossTerms:
+        return LossTerms({name: self._term(embeddings, name) for name in self.streams})
+
+    def _term(self, embeddings: Embeddings, name: str) -> Tensor:
+        views = embeddings.moments[name]
+        views = views if views.dtype == torch.float64 else views.float()
+        mask = embeddings.moments_mask[name] & embeddings.present[name][:, None]
+        return hierarchical_contrast(views[0], views[1], mask, alpha=self.alpha)
+
+
+class Moments(ObjectiveConfig):
+    """Moments of the same sample, hierarchically over time (TS2Vec, arXiv 2106.10466)."""
+
+    reads: ClassVar[Literal["pooled", "moments"]] = "moments"
+    num_views: ClassVar[int] = 2
+    needs_time: ClassVar[bool] = True
+
+    kind: Literal["moments"] = "moments"
+    """Hierarchical contrast of moments; augmentations must keep time."""
+    alpha: float = Field(0.5, ge=0, le=1)
+    """Share of the instance term; the rest is temporal."""
+
+    def build(self, streams: Sequence[str]) -> MomentsLoss:
+        return MomentsLoss(streams, self.alpha)

@@ -1,0 +1,238 @@
+"""Checkpoints that are either whole or absent.
+
+A checkpoint is a folder `step-00000123` of safetensors files and one self-hashed MANIFEST.json. It is written into a
+temporary folder, fsynced, checked, fenced by the attempt number, renamed, and never overwritten. Reading verifies every
+hash before use and falls back to the newest older one that is valid. Nothing is pickled.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import JsonValue
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from pipeline.errors import CheckpointError, Preempted, StorageError
+
+FORMAT = 1
+_NAME = re.compile(r"^step-(\d{8})$")
+_ATTEMPT = re.compile(r"^attempt-(\d{6})$")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint in memory: `tensors` by "<file>/<name>", `state` plain JSON."""
+
+    step: int
+    path: Path
+    tensors: dict[str, Tensor]
+    state: dict[str, JsonValue]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """Tensors of one file, e.g. "model". Raises CheckpointError where the part is missing."""
+        prefix = f"{name}/"
+        found = {key.removeprefix(prefix): t for key, t in self.tensors.items() if key.startswith(prefix)}
+        if not found:
+            raise CheckpointError(f"{self.path} has no {name}", code="CKPT_MISSING", field=name, fix="use an older one")
+        return found
+
+
+def canonical_json(value: object) -> bytes:
+    """Sorted, compact UTF-8 JSON: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def sha256(payload: bytes) -> str:
+    return hashlib.sha256(payload).hexdigest()
+
+
+def state_hash(parts: Mapping[str, Mapping[str, Tensor]], state: JsonValue) -> str:
+    """Hash of every tensor's name, dtype, shape and bytes, and of the JSON state."""
+    digest = hashlib.sha256(canonical_json(state))
+    for part in sorted(parts):
+        for name in sorted(parts[part]):
+            tensor = parts[part][name].detach().cpu().contiguous()
+            digest.update(f"{part}/{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+            digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+class CheckpointStore:
+    """The checkpoints of one run folder, written by one attempt at a time."""
+
+    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+        self.folder, self.keep, self.attempt = folder, keep, 0
+
+    def begin_attempt(self) -> None:
+        """Fence off every earlier writer: from now on only this attempt may commit."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        number = max(self._attempts(), default=0)
+        while True:
+            number += 1
+            try:
+                os.close(os.open(self.folder / f"attempt-{number:06d}", os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                continue
+            self.attempt = number
+            break
+        for leftover in self.folder.glob(".tmp-*"):
+            shutil.rmtree(leftover)
+
+    def _attempts(self) -> list[int]:
+        return [int(m[1]) for entry in self.folder.iterdir() if (m := _ATTEMPT.match(entry.name))]
+
+    def save(self, step: int, parts: Mapping[str, Mapping[str, Tensor]], state: dict[str, JsonValue]) -> Path:
+        """Commit a checkpoint of `step`. Raises StorageError, or Preempted when a newer attempt has begun."""
+        target = self.folder / f"step-{step:08d}"
+        if target.exists() and not self._set_aside_damaged(target):
+            return target
+        temporary = self.folder / f".tmp-{step:08d}-{self.attempt:06d}-{uuid.uuid4().hex}"
+        try:
+            temporary.mkdir(parents=True)
+            self._write(temporary, step, parts, state)
+            self._check_fence()
+            temporary.rename(target)
+            _sync_folder(self.folder)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise StorageError(
+                f"could not write checkpoint {target.name}: {error.strerror}",
+                code="IO_CHECKPOINT",
+                field=str(self.folder),
+                fix="free space or repair the storage, then run the same command again",
+            ) from error
+        self._prune()
+        return target
+
+    def _set_aside_damaged(self, target: Path) -> bool:
+        """Rename a damaged checkpoint that a replay reaches again; False when it is valid."""
+        try:
+            read_checkpoint(target)
+        except CheckpointError:
+            target.rename(target.with_name(f"damaged-{target.name}-{uuid.uuid4().hex}"))
+            return True
+        return False
+
+    def _write(
+        self, folder: Path, step: int, parts: Mapping[str, Mapping[str, Tensor]], state: dict[str, JsonValue]
+    ) -> None:
+        files = {}
+        for name, tensors in parts.items():
+            payload = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+            _write_synced(folder / f"{name}.safetensors", payload)
+            files[name] = {"bytes": len(payload), "sha256": sha256(payload)}
+        body = {"format": FORMAT, "step": step, "attempt": self.attempt, "files": files, "state": state}
+        _write_synced(folder / "MANIFEST.json", canonical_json({**body, "sha256": sha256(canonical_json(body))}))
+        _sync_folder(folder)
+        read_checkpoint(folder)
+
+    def _check_fence(self) -> None:
+        newest = max(self._attempts(), default=0)
+        if newest != self.attempt:
+            raise Preempted(
+                f"attempt {self.attempt} was replaced by attempt {newest}",
+                code="CKPT_FENCED",
+                fix="a newer process trains this run; leave it to that one",
+            )
+
+    def _prune(self) -> None:
+        for step in self.steps()[: -self.keep]:
+            shutil.rmtree(self.folder / f"step-{step:08d}")
+
+    def steps(self) -> list[int]:
+        """Committed steps, ascending; order comes from the name, never from clocks."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(m[1]) for entry in self.folder.iterdir() if (m := _NAME.match(entry.name)))
+
+    def newest(self) -> Checkpoint | None:
+        """The newest valid checkpoint; None where there is none at all. Raises CheckpointError if all are damaged."""
+        steps = self.steps()
+        for step in reversed(steps):
+            try:
+                return read_checkpoint(self.folder / f"step-{step:08d}")
+            except CheckpointError as error:
+                _log.warning("checkpoint skipped: %s", error)
+        if steps:
+            raise CheckpointError(
+                f"none of {len(steps)} checkpoints in {self.folder} is valid",
+                code="CKPT_NONE_VALID",
+                fix="restore one from a backup or start a new run folder",
+            )
+        return None
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Verify every hash, then load. Raises CheckpointError naming the file."""
+    body = _read_manifest(folder)
+    files, state, step = body.get("files"), body.get("state"), body.get("step")
+    if not isinstance(files, dict) or not isinstance(state, dict) or not isinstance(step, int):
+        raise _damaged(folder / "MANIFEST.json", "incomplete")
+    tensors: dict[str, Tensor] = {}
+    for name, entry in files.items():
+        path = folder / f"{name}.safetensors"
+        if not re.fullmatch(r"[a-z_]+", name) or not isinstance(entry, dict):
+            raise _damaged(folder / "MANIFEST.json", f"has a bad file entry {name!r}")
+        payload = _read(path)
+        if len(payload) != entry.get("bytes") or sha256(payload) != entry.get("sha256"):
+            raise _damaged(path, "does not match its hash")
+        try:
+            loaded = load(payload)
+        except SafetensorError as error:
+            raise _damaged(path, f"is not safetensors ({error})") from error
+        tensors |= {f"{name}/{key}": tensor for key, tensor in loaded.items()}
+    return Checkpoint(step, folder, tensors, state)
+
+
+def _read_manifest(folder: Path) -> dict[str, JsonValue]:
+    path = folder / "MANIFEST.json"
+    try:
+        body = json.loads(_read(path), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, "is not JSON") from error
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
+        raise CheckpointError(f"{path} has another format", code="CKPT_FORMAT", expected=FORMAT)
+    if body.pop("sha256", None) != sha256(canonical_json(body)):
+        raise _damaged(path, "does not match its own hash")
+    return body
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _damaged(path, f"cannot be read ({error.strerror})") from error
+
+
+def _damaged(path: Path, what: str) -> CheckpointError:
+    return CheckpointError(f"{path} {what}", code="CKPT_DAMAGED", field=path.name, fix="the next older one is used")
+
+
+def _write_synced(path: Path, payload: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(payload)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

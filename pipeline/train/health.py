@@ -1,0 +1,46 @@
+"""Collapse monitors of embeddings."""
+
+import torch
+from torch import Tensor
+
+from pipeline.objectives.info_nce import normalize
+
+
+def effective_rank(z: Tensor) -> float:
+    """exp(entropy of the normalised singular values) of (N, d) (Roy and Vetterli 2007)."""
+    singular = torch.linalg.svdvals(z.float())
+    share = singular / singular.sum().clamp(min=1e-12)
+    return float(torch.exp(-(share * share.clamp(min=1e-12).log()).sum()))
+
+
+def alignment(a: Tensor, b: Tensor) -> float:
+    """Mean squared distance of positive pairs of unit vectors (arXiv 2005.10242, eq. 7)."""
+    return float((normalize(a) - normalize(b)).square().sum(dim=1).mean())
+
+
+def uniformity(z: Tensor) -> float:
+    """log mean e^{-2 d^2} over pairs of unit vectors (N, d) (arXiv 2005.10242, eq. 8)."""
+    return float(torch.pdist(normalize(z)).square().mul(-2).exp().mean().log())
+
+
+def embedding_health(z: Tensor) -> dict[str, float]:
+    """Monitors of (B, V, d): std * sqrt(d) is 1 for a healthy sphere; both ranks are needed, because a low-rank
+    collapse looks healthy in std and a full collapse looks healthy in the centred rank. Empty for fewer than 3 samples.
+    """
+    if len(z) < 3:
+        return {}
+    unit = normalize(z[:, 0])
+    mean = unit.mean(dim=0)
+    found = {
+        "std": float(unit.std(dim=0).mean() * unit.shape[1] ** 0.5),
+        "rank": effective_rank(unit),
+        "rank_centred": effective_rank(unit - mean),
+        "mean_cosine": float(mean.square().sum()),
+        "uniformity": uniformity(unit),
+    }
+    return found | ({"alignment": alignment(z[:, 0], z[:, 1])} if z.shape[1] > 1 else {})
+
+
+def is_collapsed(health: dict[str, float], dim: int) -> bool:
+    """True for complete or dimensional collapse (thresholds measured on injected collapses)."""
+    return health["std"] < 0.3 or health["rank"] < 0.03 * dim or health["mean_cosine"] > 0.9

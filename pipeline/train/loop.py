@@ -1,0 +1,262 @@
+"""The one training loop. No line here knows whether it runs in process or on a Ray cluster."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from pydantic import Field, JsonValue
+
+from modalities.spec import Config
+from pipeline.data.prefetch import prefetch
+from pipeline.errors import ConfigError, Preempted, TrainingHealthError
+from pipeline.train.checkpoint import CheckpointStore
+from pipeline.train.optim import OptimConfig, build_optimizer, learning_rate_scale, set_learning_rate
+from pipeline.train.reduce import GlobalStep
+from pipeline.train.state import TrainState
+from pipeline.train.task import Outputs, Task
+from pipeline.tracking import Run
+from pipeline.types import Batch, Cursor, LossTerms
+from pipeline.worker import Worker, owned_micro_batches
+
+_log = logging.getLogger(__name__)
+
+
+class FitConfig(Config):
+    """How long and in which batches a stage trains."""
+
+    epochs: int = Field(10, ge=1)
+    """Passes over the training samples."""
+    batch_size: int = Field(256, ge=2)
+    """Samples in a global batch, over all workers."""
+    micro_batches: int = Field(4, ge=1)
+    """Canonical micro-batches of a global batch; the largest useful number of workers."""
+    reduce: Literal["exact", "fast"] = "exact"
+    """`exact`: the same bits for any number of workers; `fast`: all-reduce."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Autocast precision of the encoders; losses are always float32."""
+    ema_decay: float | None = Field(None, gt=0, lt=1)
+    """Decay of the weight average that downstream stages use; None means the last weights are used."""
+    optim: OptimConfig = OptimConfig()
+    """Optimiser and schedule."""
+    checkpoint_every: int = Field(50, ge=1)
+    """Steps between checkpoints; the last step always has one."""
+    log_every: int = Field(10, ge=1)
+    """Steps between logged metrics."""
+    monitor_every: int = Field(50, ge=1)
+    """Steps between collapse monitors."""
+
+
+class Order(Protocol):
+    """The plan: a pure function from (epoch, step) to sample indices."""
+
+    steps_per_epoch: int
+
+    def batch(self, epoch: int, step: int) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Everything `run` needs. `read` turns sample indices into a micro-batch; `stop` asks for a graceful end."""
+
+    task: Task
+    order: Order
+    read: Callable[[np.ndarray], Batch]
+    config: FitConfig
+    worker: Worker
+    store: CheckpointStore
+    run: Run
+    identity: Mapping[str, JsonValue]
+    seed: int
+    groups: list[dict[str, object]]
+    device: torch.device = torch.device("cpu")
+    stop: Callable[[], bool] = lambda: False
+    on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, metrics: None
+    after_epoch: Callable[[int], bool] = lambda epoch: False
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a stage ended."""
+
+    steps: int
+    state_hash: str
+    samples_per_s: float
+    wait_share: float
+    checkpoint: str
+
+
+def run_fit(fit: Fit) -> FitResult:
+    """Train to the last step from the newest valid checkpoint. Raises Preempted after a requested stop."""
+    return _Loop(fit).run()
+
+
+class _Loop:
+    def __init__(self, fit: Fit) -> None:
+        config = fit.config
+        if config.batch_size % config.micro_batches:
+            raise ConfigError(
+                "batch_size must be a multiple of micro_batches",
+                code="CONFIG_VALUE",
+                field="micro_batches",
+                expected=f"a divisor of {config.batch_size}",
+                got=config.micro_batches,
+            )
+        if fit.worker.world > config.micro_batches:
+            raise ConfigError(
+                f"{fit.worker.world} workers cannot share {config.micro_batches} micro-batches",
+                code="CONFIG_WORLD",
+                field="micro_batches",
+                expected=f">= {fit.worker.world}",
+                got=config.micro_batches,
+            )
+        self.fit, self.config = fit, config
+        self.num_steps = config.epochs * fit.order.steps_per_epoch
+        fit.task.module.to(fit.device)
+        self.state = TrainState(fit.task, build_optimizer(fit.groups), ema_decay=config.ema_decay)
+        self.micro = list(owned_micro_batches(config.micro_batches, fit.worker.rank, fit.worker.world))
+        self.step_maker = GlobalStep(
+            fit.task,
+            fit.worker,
+            num_micro=config.micro_batches,
+            reduce=config.reduce,
+            precision=torch.bfloat16 if config.precision == "bfloat16" else torch.float32,
+            seed=fit.seed,
+        )
+        self.parameters = [p for group in self.state.optimizer.param_groups for p in group["params"]]
+        self.waited = self.trained = 0.0
+        self.saved = ""
+
+    def run(self) -> FitResult:
+        self._resume()
+        started, first = time.perf_counter(), self.state.step
+        batches = prefetch(self._batches(), depth=2)
+        try:
+            while self.state.step < self.num_steps:
+                self._one_step(batches)
+                if self.state.cursor.step == 0 and self.fit.after_epoch(self.state.cursor.epoch):
+                    break
+        finally:
+            batches.close()
+        self._save()
+        self.fit.worker.barrier()
+        seconds = max(time.perf_counter() - started, 1e-9)
+        samples = (self.state.step - first) * self.config.batch_size
+        return FitResult(
+            steps=self.state.step,
+            state_hash=self.state.hash(),
+            samples_per_s=samples / seconds,
+            wait_share=self.waited / seconds,
+            checkpoint=self.saved,
+        )
+
+    def _resume(self) -> None:
+        if self.fit.worker.rank == 0:
+            self.fit.store.begin_attempt()
+        self.fit.worker.barrier()
+        checkpoint = self.fit.store.newest()
+        found = f"{checkpoint.step} {checkpoint.path.name}" if checkpoint else "none"
+        agreed = self.fit.worker.agree(found)
+        if agreed != found:
+            raise TrainingHealthError(
+                "workers see different checkpoints", code="RANK_DESYNC", expected=agreed, got=found,
+                fix="put the run folder on storage every node shares",
+            )
+        if checkpoint is not None:
+            self.state.restore(checkpoint)
+            _log.info("resumed at step %d of %d", self.state.step, self.num_steps)
+
+    def _batches(self) -> Iterator[tuple[Cursor, list[Batch]]]:
+        cursor = self.state.cursor
+        for _ in range(self.state.step, self.num_steps):
+            indices = self.fit.order.batch(cursor.epoch, cursor.step)
+            parts = np.split(indices, self.config.micro_batches)
+            yield cursor, [self._load(parts[number]) for number in self.micro]
+            cursor = _advance(cursor, self.fit.order.steps_per_epoch)
+
+    def _load(self, indices: np.ndarray) -> Batch:
+        return self.fit.read(indices).to(self.fit.device)
+
+    def _one_step(self, batches: Iterator[tuple[Cursor, list[Batch]]]) -> None:
+        before = time.perf_counter()
+        cursor, own_batches = next(batches)
+        self.waited += time.perf_counter() - before
+        self.fit.task.module.train()
+        own = self.step_maker.forward(own_batches, self.micro, step=self.state.step, epoch=cursor.epoch)
+        leaves = self.step_maker.gather(own)
+        terms, total = self.step_maker.loss(leaves)
+        self._check_finite(total, terms, leaves)
+        total.backward()
+        self.step_maker.backward(own, self.micro, leaves)
+        norm = self._update()
+        self.state.step += 1
+        self.state.cursor = _advance(cursor, self.fit.order.steps_per_epoch)
+        self.state.update_average()
+        self._log(total, terms, leaves, norm)
+        stop = self.fit.worker.agree(str(self.fit.stop())) == "True" if self._may_stop() else False
+        if stop or self.state.step % self.config.checkpoint_every == 0:
+            self._save()
+        if stop and self.state.step < self.num_steps:
+            raise Preempted(
+                f"stopped after step {self.state.step} of {self.num_steps} with a checkpoint",
+                code="PREEMPTED",
+                fix="type the same command again to go on",
+            )
+
+    def _may_stop(self) -> bool:
+        return self.state.step % 5 == 0
+
+    def _check_finite(self, total: torch.Tensor, terms: LossTerms, leaves: Outputs) -> None:
+        if math.isfinite(float(total.detach())):
+            return
+        bad = [name for name, value in terms.terms.items() if not math.isfinite(float(value.detach()))]
+        rows = torch.zeros(self.config.batch_size, dtype=torch.bool)
+        for leaf in leaves.values():
+            if leaf.is_floating_point():
+                rows |= ~leaf.detach().cpu().isfinite().flatten(1).all(dim=1)
+        raise TrainingHealthError(
+            f"loss is not finite at step {self.state.step} in {', '.join(bad)}",
+            code="NONFINITE_LOSS",
+            field=",".join(bad),
+            got={"samples": leaves["idx"].cpu()[rows][:16].tolist()},
+            fix="lower the learning rate or inspect the named samples (idx); the last checkpoint is finite",
+        )
+
+    def _update(self) -> float:
+        scale = learning_rate_scale(self.config.optim, self.state.step, self.num_steps)
+        set_learning_rate(self.state.optimizer, scale)
+        limit = self.config.optim.clip_norm
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit if limit is not None else math.inf, foreach=False)
+        self.state.optimizer.step()
+        self.state.optimizer.zero_grad()
+        return float(norm)
+
+    def _log(self, total: torch.Tensor, terms: LossTerms, leaves: Outputs, norm: float) -> None:
+        step, last = self.state.step, self.state.step == self.num_steps
+        if self.fit.worker.rank != 0:
+            return
+        metrics: dict[str, float] = {}
+        if step % self.config.log_every == 0 or last or step == 1:
+            metrics |= {"loss/total": float(total.detach())}
+            metrics |= {f"loss/{name}": float(value.detach()) for name, value in terms.terms.items()}
+            metrics |= {"gradient_norm": norm, "learning_rate": self.state.optimizer.param_groups[0]["lr"]}
+        if step % self.config.monitor_every == 0 or last:
+            metrics |= {f"health/{name}": value for name, value in self.fit.task.monitors(leaves).items()}
+        if metrics:
+            self.fit.run.metrics(metrics, step)
+            self.fit.on_step(step, self.num_steps, metrics)
+
+    def _save(self) -> None:
+        if self.fit.worker.rank == 0:
+            state: dict[str, JsonValue] = {"position": self.state.position(), "identity": dict(self.fit.identity)}
+            self.saved = str(self.fit.store.save(self.state.step, self.state.parts(), state))
+
+
+def _advance(cursor: Cursor, steps_per_epoch: int) -> Cursor:
+    if cursor.step + 1 == steps_per_epoch:
+        return Cursor(cursor.epoch + 1, 0)
+    return Cursor(cursor.epoch, cursor.step + 1)

@@ -1,0 +1,82 @@
+"""Everything an exact resume needs, as checkpoint parts and back."""
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import JsonValue
+from torch import Tensor, nn
+
+from pipeline.errors import CheckpointError
+from pipeline.train.checkpoint import Checkpoint, state_hash
+from pipeline.train.optim import load_optimizer_tensors, optimizer_tensors
+from pipeline.train.task import Task
+from pipeline.types import Cursor
+
+
+class TrainState:
+    """Model, objectives, optimiser, weight average and cursor of one training run."""
+
+    def __init__(self, task: Task, optimizer: torch.optim.Optimizer, *, ema_decay: float | None) -> None:
+        self.task, self.optimizer, self.ema_decay = task, optimizer, ema_decay
+        self.cursor = Cursor(epoch=0, step=0)
+        self.step = 0
+        self.average = {name: p.detach().clone() for name, p in task.module.named_parameters()} if ema_decay else {}
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """average <- decay * average + (1 - decay) * weights; the decay ramps up over the first steps."""
+        if self.ema_decay is None:
+            return
+        decay = min(self.ema_decay, (1 + self.step) / (10 + self.step))
+        for name, parameter in self.task.module.named_parameters():
+            self.average[name].lerp_(parameter.detach(), 1 - decay)
+
+    def parts(self) -> dict[str, dict[str, Tensor]]:
+        """Checkpoint files: name -> tensors."""
+        parts: dict[str, dict[str, Tensor]] = {
+            "model": dict(self.task.module.state_dict()),
+            "optimizer": optimizer_tensors(self.optimizer),
+            "objectives": dict(self.task.objectives.state_dict()),
+            "average": dict(self.average),
+        }
+        return {name: tensors for name, tensors in parts.items() if tensors}
+
+    def position(self) -> dict[str, JsonValue]:
+        """Cursor and step as JSON."""
+        return {"step": self.step, "epoch": self.cursor.epoch, "epoch_step": self.cursor.step}
+
+    def hash(self) -> str:
+        """Hash of tensors and position: equal for equal runs at any worker count."""
+        return state_hash(self.parts(), self.position())
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Load a checkpoint. Raises CheckpointError naming the first thing that does not fit."""
+        load_matching(self.task.module, checkpoint.part("model"), what="model")
+        if self.task.objectives.state_dict():
+            load_matching(self.task.objectives, checkpoint.part("objectives"), what="objectives")
+        load_optimizer_tensors(self.optimizer, checkpoint.part("optimizer"))
+        if self.ema_decay is not None:
+            self.average = checkpoint.part("average")
+        position = checkpoint.state["position"]
+        if not isinstance(position, dict):
+            raise CheckpointError("checkpoint has no position", code="CKPT_MISSING", field="position")
+        self.step = int(str(position["step"]))
+        self.cursor = Cursor(epoch=int(str(position["epoch"])), step=int(str(position["epoch_step"])))
+
+
+def load_matching(module: nn.Module, tensors: Mapping[str, Tensor], *, what: str) -> None:
+    """Load exactly; raises CheckpointError with the first missing, unexpected or misshapen tensor."""
+    own = module.state_dict()
+    for name in own.keys() | tensors.keys():
+        expected = tuple(own[name].shape) if name in own else None
+        got = tuple(tensors[name].shape) if name in tensors else None
+        if expected != got:
+            raise CheckpointError(
+                f"the checkpoint is of another architecture: {what} {name}",
+                code="CKPT_INCOMPATIBLE",
+                field=name,
+                expected=expected,
+                got=got,
+                fix="use the configuration it was trained with, or start anew with --fork NAME",
+            )
+    module.load_state_dict(dict(tensors))
