@@ -4,6 +4,7 @@ Training state is ours (pipeline.train.checkpoint): Ray starts, watches and rest
 resumes from our newest checkpoint. Every launch gets a fresh Ray run name, so a snapshot of Ray's own can never matter.
 """
 
+import contextlib
 import logging
 import os
 import secrets
@@ -11,13 +12,17 @@ import stat
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import JsonValue
 
 from pipeline.errors import EnvironmentFault, SecurityError
 
+ResultT = TypeVar("ResultT")
 _log = logging.getLogger(__name__)
 
 WORKER_ENVIRONMENT = {
@@ -37,8 +42,17 @@ class Workers:
     max_failures: int = 3
 
 
-def launch(function: Callable[[dict[str, JsonValue]], object], config: Mapping[str, JsonValue], workers: Workers) -> object:
-    """Call `function(config)` on every worker; returns rank 0's value. Raises EnvironmentFault when the group fails."""
+def launch(
+    function: Callable[[dict[str, JsonValue]], object],
+    config: Mapping[str, JsonValue],
+    workers: Workers,
+    *,
+    guard: AbstractContextManager[None],
+) -> object:
+    """Call `function(config)` on every worker; returns rank 0's value. Raises EnvironmentFault when the group fails.
+
+    `guard` is entered once Ray runs, because Ray installs signal handlers of its own at start.
+    """
     _prepare_environment()
     import ray  # noqa: PLC0415 - slow import, and it reads its settings from the environment at import
     from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415
@@ -47,7 +61,7 @@ def launch(function: Callable[[dict[str, JsonValue]], object], config: Mapping[s
 
     started = _connect(workers)
     try:
-        with tempfile.TemporaryDirectory(prefix="kindred-ray-") as storage:
+        with tempfile.TemporaryDirectory(prefix="kindred-ray-") as storage, guard:
             trainer = TorchTrainer(
                 function,
                 train_loop_config=dict(config),
@@ -63,7 +77,7 @@ def launch(function: Callable[[dict[str, JsonValue]], object], config: Mapping[s
                 ),
                 torch_config=TorchConfig(timeout_s=300),
             )
-            return trainer.fit().return_value
+            return _wait(trainer.fit).return_value
     except TrainingFailedError as error:
         raise EnvironmentFault(
             f"the worker group failed: {str(error).strip().splitlines()[-1][:400]}",
@@ -73,6 +87,15 @@ def launch(function: Callable[[dict[str, JsonValue]], object], config: Mapping[s
     finally:
         if started:
             ray.shutdown()
+
+
+def _wait(fit: Callable[[], ResultT]) -> ResultT:
+    """Run in a side thread: in the main thread Ray would replace our SIGINT handler and abort without a checkpoint."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ray-train") as pool:
+        future = pool.submit(fit)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return future.result(timeout=0.2)  # short waits let the main thread handle signals
 
 
 def _prepare_environment() -> None:

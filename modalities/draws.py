@@ -25,6 +25,11 @@ def _shift(x: Tensor, bits: int) -> Tensor:
     return (x >> bits) & ((1 << (64 - bits)) - 1)  # torch shifts int64 arithmetically
 
 
+def _wrap(value: int) -> int:
+    """A Python integer modulo 2^64, as a signed 64-bit value."""
+    return (value + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
 def _mix(x: Tensor) -> Tensor:
     x = (x ^ _shift(x, 30)) * _MIX1
     x = (x ^ _shift(x, 27)) * _MIX2
@@ -70,7 +75,7 @@ class Draws:
         self._calls += 1
         size = math.prod(shape)
         counters = torch.arange(1, size + 1, device=self.keys.device)
-        base = _mix(self.keys + self._calls * _MIX2)
+        base = _mix(self.keys + _wrap(self._calls * _MIX2))
         bits = _shift(_mix(base[:, None] + counters * _GOLDEN), 40)  # 24 bits: exact in float32
         return (bits.float() * (high - low) / (1 << 24) + low).reshape(len(self.keys), *shape)
 

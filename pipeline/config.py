@@ -79,11 +79,12 @@ def _position(items: list[JsonValue], part: str, path: str) -> int:
 
 
 def _explain(kind: type[Config], details: ErrorDetails) -> ConfigError:
-    path = ".".join(str(part) for part in details["loc"])
+    loc = details["loc"]
+    path = ".".join(str(part) for position, part in enumerate(loc) if not _is_tag(kind, loc[:position], part))
     if details["type"] == "extra_forbidden":
-        name, known = str(details["loc"][-1]), _keys_at(kind, details["loc"][:-1])
+        name, known = str(loc[-1]), _keys_at(kind, loc[:-1])
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        fix = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(sorted(known))}"
+        fix = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(known)}"
         return ConfigError(f"unknown key {path}", code="CONFIG_UNKNOWN_KEY", field=path, got=_short(details), fix=fix)
     code = "CONFIG_MISSING" if details["type"] == "missing" else "CONFIG_VALUE"
     got = None if details["type"] == "missing" else _short(details)
@@ -96,13 +97,27 @@ def _short(details: ErrorDetails) -> str:
 
 
 def _keys_at(kind: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
-    """Valid keys of the model that `loc` points to; union tags in `loc` choose the member."""
+    """Valid keys of the model that `loc` points to."""
+    return sorted({name for model in _models_at(kind, loc) for name in model.model_fields})
+
+
+def _is_tag(kind: type[BaseModel], loc: Sequence[int | str], part: int | str) -> bool:
+    """True where pydantic put the tag of a union member into the path, which the user never wrote."""
+    models = _models_at(kind, loc)
+    return len(models) > 1 and part in {tag for model in models for tag in _tags(model)}
+
+
+def _models_at(kind: type[BaseModel], loc: Sequence[int | str]) -> list[type[BaseModel]]:
     models: list[type[BaseModel]] = [kind]
     for part in loc:
-        tagged = [m for m in models if "kind" in m.model_fields and part in get_args(m.model_fields["kind"].annotation)]
-        found = [m for model in models if part in model.model_fields for m in _models(model.model_fields[str(part)].annotation)]
-        models = tagged or found or models
-    return sorted({name for model in models for name in model.model_fields})
+        tagged = [model for model in models if len(models) > 1 and part in _tags(model)]
+        fields = [model.model_fields[str(part)] for model in models if part in model.model_fields]
+        models = tagged or [member for info in fields for member in _models(info.annotation)] or models
+    return models
+
+
+def _tags(model: type[BaseModel]) -> tuple[object, ...]:
+    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()
 
 
 def _models(annotation: object) -> Iterator[type[BaseModel]]:

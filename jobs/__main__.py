@@ -1,0 +1,143 @@
+"""kindred VERB ...: the command line. Heavy imports happen inside the verb that needs them."""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from pipeline.errors import ConfigError, KindredError
+
+Handler = Callable[[argparse.Namespace], dict[str, JsonValue] | None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, run one verb, return its exit code (design: 0 good, 64 config, 65 data, 66 checkpoint, ...)."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("pipeline").setLevel(logging.INFO)
+    logging.getLogger("jobs").setLevel(logging.INFO)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        result = options.handler(options)
+    except KindredError as error:
+        return _fail(error, as_json=options.json)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    if options.json and result is not None:
+        sys.stdout.write(json.dumps(result, sort_keys=True, ensure_ascii=False) + "\n")
+    return 0
+
+
+def _fail(error: KindredError, *, as_json: bool) -> int:
+    sys.stderr.write(f"kindred: {error}\n")
+    if as_json:
+        record = {"status": "failed", "exit_code": error.exit_code, "error": error.record()}
+        sys.stdout.write(json.dumps(record, sort_keys=True, ensure_ascii=False, default=str) + "\n")
+    return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="kindred", description="Self-supervised pretraining for multimodal time series.")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for name, handler, text in (
+        ("run", _run, "every stage of a recipe: ingest, pretrain, probe, finetune, report"),
+        ("ingest", _ingest, "raw files -> shards, manifest and index"),
+        ("pretrain", _pretrain, "train the encoders without labels"),
+        ("probe", _probe, "linear and kNN probes of the frozen encoders beside their controls"),
+        ("finetune", _finetune, "train the encoders with labels"),
+    ):
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.add_argument("recipe", type=Path, help="recipe YAML")
+        verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. pretrain.epochs=5 data.root=DIR")
+        verb.add_argument("--fork", metavar="NAME", help="start anew in a run folder beside the old one")
+        _finish(verb, handler)
+    demo = verbs.add_parser("demo", help="the whole pipeline on generated data with known factors")
+    demo.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    demo.set_defaults(fork=None)
+    _finish(demo, _demo)
+    verify = verbs.add_parser("verify", help="check every byte of an ingested data set")
+    verify.add_argument("dataset", type=Path, help="data set folder")
+    _finish(verify, _verify)
+    explain = verbs.add_parser("explain", help="every recipe key with type, default and meaning")
+    explain.add_argument("prefix", nargs="?", default="", help="only keys below this one, e.g. pretrain.optim")
+    _finish(explain, _explain)
+    ui = verbs.add_parser("ui", help="browse runs in the MLflow UI on this machine")
+    ui.add_argument("--port", type=int, default=5000)
+    _finish(ui, _ui)
+    sync = verbs.add_parser("sync", help="deliver metrics of a run that the tracking server has not got yet")
+    sync.add_argument("run", type=Path, help="run folder")
+    _finish(sync, _sync)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse exits with 2 on a usage error; ours is a configuration error."""
+
+    def error(self, message: str) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - never returns either
+        self.print_usage(sys.stderr)
+        sys.stderr.write(f"{self.prog}: {message}\n")
+        sys.exit(ConfigError.exit_code)
+
+
+def _finish(verb: argparse.ArgumentParser, handler: Handler) -> None:
+    verb.add_argument("--json", action="store_true", help="print the result as JSON on the last line")
+    verb.set_defaults(handler=handler)
+
+
+def _stages(*names: str) -> Handler:
+    def handle(options: argparse.Namespace) -> dict[str, JsonValue]:
+        from jobs.run import run_recipe  # noqa: PLC0415
+
+        return run_recipe(options.recipe, options.overrides, fork=options.fork, stages=names)
+
+    return handle
+
+
+_ingest = _stages("ingest")
+_pretrain = _stages("pretrain")
+_probe = _stages("probe")
+_finetune = _stages("finetune")
+_run = _stages("ingest", "pretrain", "probe", "finetune", "report")
+
+
+def _demo(options: argparse.Namespace) -> dict[str, JsonValue]:
+    options.recipe = Path(__file__).parent / "recipes" / "demo.yaml"
+    return _run(options) or {}
+
+
+def _verify(options: argparse.Namespace) -> dict[str, JsonValue]:
+    from jobs.verify import verify  # noqa: PLC0415
+
+    return verify(options.dataset)
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from jobs.explain import explain  # noqa: PLC0415
+
+    explain(options.prefix)
+
+
+def _ui(options: argparse.Namespace) -> None:
+    from jobs.ui import serve  # noqa: PLC0415
+
+    serve(options.port)
+
+
+def _sync(options: argparse.Namespace) -> dict[str, JsonValue]:
+    from jobs.sync import sync  # noqa: PLC0415
+
+    return sync(options.run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

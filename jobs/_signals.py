@@ -1,0 +1,43 @@
+"""SIGTERM and SIGINT ask for a graceful end: a stop file that every worker looks for. A second one ends at once."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from pipeline.errors import Preempted
+
+STOP_FILE = "STOP"
+EXIT_INTERRUPTED = 130
+
+
+class Interrupted(Preempted):
+    """Preempted by SIGINT."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+@contextlib.contextmanager
+def graceful_stop(folder: Path) -> Iterator[None]:
+    """While active, a signal creates `folder/STOP`; a Preempted that follows a SIGINT becomes Interrupted."""
+    received: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        (folder / STOP_FILE).touch()
+
+    (folder / STOP_FILE).unlink(missing_ok=True)
+    earlier = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    except Preempted as error:
+        if signal.SIGINT in received:
+            raise Interrupted(error.message, code=error.code, fix=error.fix) from error
+        raise
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+        (folder / STOP_FILE).unlink(missing_ok=True)

@@ -1,0 +1,148 @@
+"""Pretraining job: the same loop in process or on Ray Train workers."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from pydantic import JsonValue
+
+from jobs._ray import Workers, launch
+from jobs._run_folder import write_json
+from jobs._signals import STOP_FILE, graceful_stop
+from jobs.assemble import (
+    Dataset,
+    batch_reader,
+    build_modalities,
+    build_pretraining,
+    open_dataset,
+    pretrain_identity,
+)
+from jobs.configs import Recipe
+from pipeline import errors
+from pipeline.data.plan import Plan
+from pipeline.errors import EnvironmentFault, KindredError, Problems
+from pipeline.tracking import Spool
+from pipeline.train.checkpoint import CheckpointStore
+from pipeline.train.loop import Fit, FitResult, run_fit
+from pipeline.train.optim import parameter_groups
+from pipeline.worker import GroupWorker, SingleWorker, Worker
+
+
+def pretrain(recipe: Recipe, data: Path, folder: Path) -> FitResult:
+    """Train the recipe's encoders on the data set in `data`; state lives in `folder`. Resumes by itself."""
+    config: dict[str, JsonValue] = {
+        "recipe": recipe.model_dump_json(by_alias=True),
+        "data": str(data.resolve()),
+        "folder": str(folder.resolve()),
+    }
+    _forget_errors(folder)
+    if recipe.pretrain.workers == 0:
+        with graceful_stop(folder):
+            return _fit(recipe, data, folder, SingleWorker())
+    workers = Workers(
+        count=recipe.pretrain.workers, gpus=recipe.pretrain.gpus, max_failures=recipe.pretrain.max_failures
+    )
+    try:
+        value = launch(train_worker, config, workers, guard=_guard(folder))
+    except EnvironmentFault as error:
+        raise _first_error(folder) or error from error
+    return FitResult(**json.loads(str(value)))
+
+
+@contextlib.contextmanager
+def _guard(folder: Path) -> Iterator[None]:
+    with graceful_stop(folder):
+        yield
+        if error := _first_error(folder):
+            raise error
+
+
+def train_worker(config: Mapping[str, JsonValue]) -> str:
+    """One Ray Train worker. Our own errors are left in the run folder for the driver: Ray's would lose their type."""
+    folder = Path(str(config["folder"]))
+    if _first_error(folder):
+        return ""
+    recipe = Recipe.model_validate_json(str(config["recipe"]))
+    worker = GroupWorker()
+    try:
+        result = _fit(recipe, Path(str(config["data"])), folder, worker)
+    except KindredError as error:
+        _leave_error(folder, worker.rank, error)
+        if isinstance(error, errors.Preempted | errors.TrainingHealthError):
+            return ""  # every rank raised it
+        raise
+    finally:
+        if torch.cuda.is_available():
+            dist.barrier()
+    return json.dumps(result.__dict__)
+
+
+def _fit(recipe: Recipe, data: Path, folder: Path, worker: Worker) -> FitResult:
+    config = recipe.pretrain
+    torch.set_num_threads(config.threads)
+    torch.use_deterministic_algorithms(config.reduce == "exact", warn_only=torch.cuda.is_available())
+    dataset = open_dataset(data)
+    task = build_pretraining(recipe, build_modalities(recipe, dataset, seed=recipe.seed))
+    run = Spool(folder / "tracking.jsonl")
+    stop = folder / STOP_FILE
+    groups = parameter_groups(task.module, config.optim) + parameter_groups(task.objectives, config.optim)
+    return run_fit(
+        Fit(
+            task=task,
+            order=pretraining_order(recipe, dataset),
+            read=batch_reader(dataset, list(recipe.streams)),
+            config=config,
+            worker=worker,
+            store=CheckpointStore(folder / "checkpoints"),
+            run=run,
+            identity=pretrain_identity(recipe, dataset.manifest),
+            seed=recipe.seed,
+            groups=groups,
+            device=worker_device(),
+            stop=stop.exists,
+        )
+    )
+
+
+def worker_device() -> torch.device:
+    """The GPU Ray gave this worker, else the CPU."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def pretraining_order(recipe: Recipe, dataset: Dataset) -> Plan:
+    """Order over the training split: test and validation subjects never enter pretraining."""
+    return Plan(
+        dataset.index.rows("train"), batch_size=recipe.pretrain.batch_size, seed=recipe.seed, last=recipe.pretrain.last
+    )
+
+
+def _error_folder(folder: Path) -> Path:
+    return folder / "errors"
+
+
+def _forget_errors(folder: Path) -> None:
+    for path in _error_folder(folder).glob("rank-*.json"):
+        path.unlink()
+
+
+def _leave_error(folder: Path, rank: int, error: KindredError) -> None:
+    write_json(_error_folder(folder) / f"rank-{rank}.json", {"type": type(error).__name__, **error.record()})
+
+
+def _first_error(folder: Path) -> KindredError | None:
+    for path in sorted(_error_folder(folder).glob("rank-*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return _rebuild(record.pop("type"), record)
+    return None
+
+
+def _rebuild(name: str, record: dict[str, JsonValue]) -> KindredError:
+    if name == "Problems":
+        problems = record["problems"]
+        assert isinstance(problems, list)  # noqa: S101 - written by _leave_error
+        return Problems([_rebuild("KindredError", dict(problem)) for problem in problems])  # pyright: ignore
+    kind = getattr(errors, name)
+    return kind(str(record.pop("message")), **record)
