@@ -14,7 +14,7 @@ from modalities.catalogue import AnySchema, codec_for
 from modalities.spec import Codec, Modality
 from pipeline.config import to_json
 from pipeline.data.index import Index, load_index
-from pipeline.data.manifest import Manifest, load_manifest
+from pipeline.data.manifest import Manifest, load_manifest, stream_folder
 from pipeline.data.read import ShardReader
 from pipeline.errors import ConfigError
 from pipeline.train.pretraining import Pretraining, name_objectives
@@ -34,11 +34,12 @@ class Dataset:
 
 def open_dataset(folder: Path) -> Dataset:
     """Open `folder`. Raises DataError where it is missing or damaged."""
-    manifest, index = load_manifest(folder), load_index(folder)
+    manifest = load_manifest(folder)
+    index = load_index(folder, manifest)
     schemas: dict[str, AnySchema] = {
         name: TypeAdapter(AnySchema).validate_python(entry.schema_) for name, entry in manifest.streams.items()
     }
-    codecs: dict[str, Codec] = {name: codec_for(schema, folder) for name, schema in schemas.items()}
+    codecs: dict[str, Codec] = {name: codec_for(schema, stream_folder(folder, name)) for name, schema in schemas.items()}
     return Dataset(folder, manifest, index, schemas, ShardReader(folder, manifest, index, codecs))
 
 
@@ -64,7 +65,7 @@ def build_modalities(recipe: Recipe, dataset: Dataset, *, seed: int) -> dict[str
                 expected=schema.kind, got=stream.kind,
             )
         torch.manual_seed(derive_seed(seed, "init", name))
-        built[name] = stream.modality(schema, dataset.manifest.streams[name].statistics, dataset.folder)  # pyright: ignore[reportArgumentType]
+        built[name] = stream.modality(schema, dataset.manifest.streams[name].statistics, stream_folder(dataset.folder, name))  # pyright: ignore[reportArgumentType]
     return built
 
 

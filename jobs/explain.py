@@ -1,12 +1,13 @@
 """kindred explain: every recipe key with its type, default and meaning, read from the configuration itself."""
 
 import re
+import sys
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from jobs._console import plain_table
 from jobs.configs import Recipe
-from jobs._console import print_table
 from pipeline.config import walk_fields
 from pipeline.errors import ConfigError
 
@@ -20,7 +21,7 @@ def explain(prefix: str) -> None:
     ]
     if not rows:
         raise ConfigError(f"no recipe key starts with {prefix!r}", code="CONFIG_UNKNOWN_KEY", got=prefix)
-    print_table(("key", "type", "default", "meaning"), rows)
+    sys.stdout.write(plain_table([("key", "type", "default", "meaning"), *rows], left=4) + "\n")
 
 
 def _type_name(info: FieldInfo) -> str:

@@ -86,7 +86,7 @@ def _fit(recipe: Recipe, data: Path, folder: Path, worker: Worker) -> FitResult:
     torch.use_deterministic_algorithms(config.reduce == "exact", warn_only=torch.cuda.is_available())
     dataset = open_dataset(data)
     task = build_pretraining(recipe, build_modalities(recipe, dataset, seed=recipe.seed))
-    run = Spool(folder / "tracking.jsonl")
+    run = Spool(folder.parent / "tracking" / "pretrain.jsonl", prefix="pretrain/")
     stop = folder / STOP_FILE
     groups = parameter_groups(task.module, config.optim) + parameter_groups(task.objectives, config.optim)
     return run_fit(

@@ -50,13 +50,17 @@ class PretrainModel(nn.Module):
             }
         )
 
-    @torch.no_grad()
-    def features(self, signals: Mapping[str, Signal]) -> dict[str, Tensor]:
-        """Pooled features of every stream, float32 (B, D); zeros where absent. Evaluation mode is the caller's."""
-        results = {}
-        for name, encoder in self.encoders.items():
-            encoded, signal = encode_present(encoder, signals[name]), signals[name]
-            width = encoder.width  # pyright: ignore[reportAssignmentType] - spec.Encoder
-            empty = torch.zeros(len(signal), int(width), device=signal.values.device)
-            results[name] = empty if encoded is None else scatter_rows(encoded.pooled.float(), signal.present)
-        return results
+
+@torch.no_grad()
+def pooled_features(encoders: nn.ModuleDict, signals: Mapping[str, Signal]) -> dict[str, Tensor]:
+    """Pooled features of every stream, float32 (B, D) on the CPU; zeros where absent. Evaluation mode is the caller's."""
+    results = {}
+    for name, encoder in encoders.items():
+        signal = signals[name]
+        encoded = encode_present(encoder, signal)
+        width = int(encoder.width)  # pyright: ignore[reportArgumentType] - spec.Encoder
+        pooled = torch.zeros(0, width) if encoded is None else encoded.pooled.float().cpu()
+        full = torch.zeros(len(signal), width)
+        full[signal.present.cpu()] = pooled
+        results[name] = full
+    return results

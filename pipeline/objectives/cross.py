@@ -12,6 +12,8 @@ from pipeline.objectives.info_nce import distinct, info_nce, masked_mean
 from pipeline.objectives.spec import ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
+_EPSILON = 1e-5
+
 
 def symmetric_info_nce(a: Tensor, b: Tensor, *, paired: Tensor, negatives: Tensor, temperature: float) -> Tensor:
     """Mean of both retrieval directions (CLIP form, arXiv 2103.00020, fig. 3).
@@ -30,9 +32,9 @@ def symmetric_info_nce(a: Tensor, b: Tensor, *, paired: Tensor, negatives: Tenso
 class CrossModalLoss(nn.Module):
     """One symmetric InfoNCE term per pair of streams; a pair nobody has in this batch contributes zero."""
 
-    def __init__(self, streams: Sequence[str], temperature: float) -> None:
+    def __init__(self, streams: Sequence[str], temperature: float, *, standardize: bool = False) -> None:
         super().__init__()
-        self.pairs, self.temperature = tuple(combinations(streams, 2)), temperature
+        self.pairs, self.temperature, self.standardize = tuple(combinations(streams, 2)), temperature, standardize
 
     def forward(self, embeddings: Embeddings) -> LossTerms:
         return LossTerms({f"{a}-{b}": self._term(embeddings, a, b) for a, b in self.pairs})
@@ -41,6 +43,8 @@ class CrossModalLoss(nn.Module):
         paired = embeddings.present[a] & embeddings.present[b]
         negatives = distinct(embeddings.content[a]) & distinct(embeddings.content[b])
         first, second = embeddings.views[a], embeddings.views[b]
+        if self.standardize:
+            first, second = (torch.stack([standard_scores(z, paired) for z in views]) for views in (first, second))
         losses = [
             symmetric_info_nce(
                 first[min(view, len(first) - 1)],
@@ -54,6 +58,17 @@ class CrossModalLoss(nn.Module):
         return torch.stack(losses).mean()
 
 
+def standard_scores(z: Tensor, keep: Tensor) -> Tensor:
+    """(B, d) with zero mean and unit variance per dimension over the kept rows; the other rows stay finite.
+
+    It is batch normalisation of the gathered embeddings, so that the result is that of any number of workers.
+    """
+    rows, count = keep[:, None], keep.sum().clamp(min=1)
+    mean = torch.where(rows, z, 0.0).sum(dim=0) / count
+    variance = torch.where(rows, z - mean, 0.0).square().sum(dim=0) / count
+    return (z - mean) * torch.rsqrt(variance + _EPSILON)
+
+
 class CrossModal(ObjectiveConfig):
     """Streams of the same sample attract (CLIP form for any number of streams, CMC, arXiv 1906.05849)."""
 
@@ -61,6 +76,9 @@ class CrossModal(ObjectiveConfig):
     """Cross-modal InfoNCE over every pair of streams."""
     temperature: float = Field(0.1, ge=0.01)
     """Temperature tau of the cosine."""
+    standardize: bool = False
+    """Give every embedding dimension zero mean and unit variance over the global batch before the cosine. Embeddings of
+    fresh encoders share one large direction, and without this the first steps go into unlearning it."""
 
     def build(self, streams: Sequence[str]) -> CrossModalLoss:
-        return CrossModalLoss(streams, self.temperature)
+        return CrossModalLoss(streams, self.temperature, standardize=self.standardize)

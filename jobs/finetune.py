@@ -1,0 +1,150 @@
+"""Fine-tune stage: train encoders with labels, from pretrained and (the control) from random weights, equal budgets."""
+
+import numpy as np
+import torch
+from pydantic import JsonValue
+
+from jobs._console import Console
+from jobs._signals import STOP_FILE, graceful_stop
+from jobs.assemble import Dataset, batch_reader, build_modalities, open_dataset
+from jobs.pretrained import pretrained_encoders
+from jobs.stages import Context
+from modalities.spec import Modality
+from pipeline.data.plan import Plan
+from pipeline.errors import ConfigError
+from pipeline.evaluate.finetune import Classification, layerwise_groups
+from pipeline.evaluate.label_fractions import label_draws
+from pipeline.evaluate.scores import Scores, group_interval, score
+from pipeline.evaluate.weights import load_weights
+from pipeline.train.checkpoint import CheckpointStore
+from pipeline.train.loop import Fit, run_fit
+from pipeline.worker import SingleWorker
+
+Result = dict[str, JsonValue]
+BATCH = 256
+
+
+def finetune(context: Context) -> Result:
+    """Metrics of every label fraction, with the supervised control beside each."""
+    recipe, config = context.recipe, context.recipe.finetune
+    if config is None or recipe.label is None:
+        return {"skipped": "the recipe has no finetune section or no label", "metrics": {}}
+    dataset = open_dataset(recipe.dataset_folder)
+    tensors = pretrained_encoders(recipe, context.folder)
+    metrics: Result = {}
+    reports: Result = {}
+    for percent in config.percents:
+        metrics |= _one(context, dataset, percent, "finetune", tensors, reports)
+        if config.supervised_control:
+            metrics |= _one(context, dataset, percent, "supervised", None, reports)
+    return {"weights": reports, "metrics": metrics}
+
+
+def _one(
+    context: Context,
+    dataset: Dataset,
+    percent: float,
+    method: str,
+    tensors: dict[str, torch.Tensor] | None,
+    reports: Result,
+) -> Result:
+    """Train once and score on the test split."""
+    recipe, folder = context.recipe, context.folder.stage("finetune")
+    task = _task(context, dataset, method)
+    if tensors is not None:
+        counts = load_weights(task.module.encoders, tensors).counts()
+        reports[f"{percent:g}"] = dict(counts)
+        context.spool.params({f"weights/{name}": count for name, count in counts.items()})
+    name = f"{method}-{percent:g}"
+    _fit(context, dataset, task, rows=_labelled_rows(context, dataset, percent), name=name)
+    found, interval = _score(context, dataset, task)
+    prefix = f"finetune/{percent:g}" if method == "finetune" else f"control/supervised/fused/{percent:g}"
+    metrics: Result = {f"{prefix}/accuracy": found.accuracy, f"{prefix}/f1_macro": found.f1_macro}
+    metrics[f"{prefix}/recall_min"] = found.recall_min
+    if interval is not None:
+        metrics |= {f"{prefix}/accuracy_low": interval[0], f"{prefix}/accuracy_high": interval[1]}
+    Console().line(f"{recipe.name} {name}: test accuracy {100 * found.accuracy:.1f} % ({folder})")
+    return metrics
+
+
+def _task(context: Context, dataset: Dataset, method: str) -> Classification:
+    recipe, config = context.recipe, context.recipe.finetune
+    assert config is not None  # noqa: S101 - checked by the caller
+    assert recipe.label is not None  # noqa: S101
+    modalities: dict[str, Modality] = build_modalities(recipe, dataset, seed=recipe.seed)
+    return Classification(
+        modalities,
+        len(dataset.manifest.labels[recipe.label]),
+        seed=recipe.seed,
+        label_smoothing=config.label_smoothing,
+        augment=config.augment,
+    )
+
+
+def _labelled_rows(context: Context, dataset: Dataset, percent: float) -> np.ndarray:
+    """Training samples that keep their label: the first draw of the probes' own."""
+    label, train = str(context.recipe.label), dataset.index.rows("train")
+    labels = dataset.index.labels(label)
+    train = train[labels[train] >= 0]
+    draw = label_draws(labels[train], percent=percent, draws=1, seed=context.recipe.seed)[0]
+    return train[draw.rows]
+
+
+def _fit(context: Context, dataset: Dataset, task: Classification, *, rows: np.ndarray, name: str) -> None:
+    recipe, config = context.recipe, context.recipe.finetune
+    assert config is not None  # noqa: S101
+    size = min(config.batch_size, len(rows) // config.micro_batches * config.micro_batches)
+    if size < config.micro_batches:
+        raise ConfigError("fewer labelled samples than micro-batches", code="CONFIG_VALUE", field="finetune.micro_batches")
+    torch.set_num_threads(recipe.pretrain.threads * max(1, recipe.pretrain.workers))
+    folder = context.folder.stage("finetune") / name
+    folder.mkdir(exist_ok=True)
+    rate, decay = config.optim.learning_rate, config.layer_decay
+    fitted = config.model_copy(update={"batch_size": size})
+    supervised = name.startswith("supervised")
+    with graceful_stop(folder):
+        run_fit(
+            Fit(
+                task=task,
+                order=Plan(rows, batch_size=size, seed=recipe.seed),
+                read=batch_reader(dataset, list(recipe.streams), recipe.label),
+                config=fitted,
+                worker=SingleWorker(),
+                store=CheckpointStore(folder / "checkpoints", keep=1),
+                run=_Named(context, name),  # pyright: ignore[reportArgumentType]
+                identity={},
+                seed=recipe.seed,
+                groups=layerwise_groups(
+                    task.module,
+                    learning_rate=rate,
+                    decay=1.0 if supervised else decay,
+                    weight_decay=config.optim.weight_decay,
+                ),
+                stop=(folder / STOP_FILE).exists,
+            )
+        )
+
+
+class _Named:
+    """Metrics of one of several trainings of a stage, told apart by name."""
+
+    def __init__(self, context: Context, name: str) -> None:
+        self.spool, self.name = context.spool, name
+
+    def metrics(self, values: dict[str, float], step: int) -> None:
+        self.spool.metrics({f"{self.name}/{key}": value for key, value in values.items()}, step)
+
+
+def _score(context: Context, dataset: Dataset, task: Classification) -> tuple[Scores, tuple[float, float] | None]:
+    recipe = context.recipe
+    label = str(recipe.label)
+    labels, test = dataset.index.labels(label), dataset.index.rows("test")
+    test = test[labels[test] >= 0]
+    read = batch_reader(dataset, list(recipe.streams), label)
+    logits = [task.predict(read(test[start : start + BATCH])) for start in range(0, len(test), BATCH)]
+    guess = torch.cat(logits).argmax(dim=1).numpy()
+    found = score(guess, labels[test], num_classes=len(dataset.manifest.labels[label]))
+    if recipe.subject is None:
+        return found, None
+    groups = dataset.index.group(recipe.subject)[test].astype(str)
+    return found, group_interval((guess == labels[test]).astype(float), groups, rng=np.random.default_rng(recipe.seed))

@@ -1,0 +1,72 @@
+"""Frozen encoders of a recipe, and the feature tables they and the hand-made control give."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from jobs.assemble import Dataset, build_modalities
+from jobs.configs import Recipe
+from pipeline.errors import TrainingHealthError
+from pipeline.evaluate.features import Features, extract, read_features, write_features
+from pipeline.evaluate.handmade import Extractor, handmade
+from pipeline.evaluate.image_statistics import ImageStatistics
+from pipeline.evaluate.sensor_statistics import SensorStatistics
+from pipeline.evaluate.weights import load_weights
+from pipeline.evaluate.words import Words
+from pipeline.model import pooled_features
+from pipeline.train.checkpoint import state_hash
+from pipeline.types import Batch
+
+BATCH = 256
+
+
+def encoders_of(recipe: Recipe, dataset: Dataset, tensors: dict[str, torch.Tensor] | None) -> nn.ModuleDict:
+    """Encoders in evaluation mode: with the given weights, or untrained."""
+    modalities = build_modalities(recipe, dataset, seed=recipe.seed)
+    encoders = nn.ModuleDict({name: modality.encoder for name, modality in modalities.items()})
+    if tensors is not None:
+        load_weights(encoders, tensors)
+    return encoders.eval()
+
+
+def encoded_features(encoders: nn.ModuleDict, dataset: Dataset, *, path: Path) -> Features:
+    """Features of every sample, computed once into `path`. Raises TrainingHealthError if encoding changed the encoders."""
+    encoder_hash = _hash(encoders)
+    if path.exists():
+        return read_features(path, encoder_hash=encoder_hash)
+    every = np.arange(dataset.manifest.num_samples)
+    features = extract(_batches(dataset, every, list(encoders)), lambda batch: pooled_features(encoders, batch.signals))
+    if _hash(encoders) != encoder_hash:
+        raise TrainingHealthError("the frozen encoders changed while they encoded", code="ENCODER_DRIFT")
+    write_features(features, path, encoder_hash=encoder_hash)
+    return features
+
+
+def handmade_features(dataset: Dataset, streams: list[str], *, train: NDArray[np.int64]) -> Features:
+    """The strongest hand-made features we know of each kind of stream; only TF-IDF learns, from training rows."""
+    extractors = {name: _extractor(dataset, name, train) for name in streams}
+    every = np.arange(dataset.manifest.num_samples)
+    return extract(_batches(dataset, every, streams), handmade(extractors))
+
+
+def _extractor(dataset: Dataset, name: str, train: NDArray[np.int64]) -> Extractor:
+    match dataset.schemas[name].kind:
+        case "sensor":
+            return SensorStatistics()
+        case "image":
+            return ImageStatistics()
+        case "text":
+            return Words().fit(batch.signals[name] for batch in _batches(dataset, train, [name]))
+
+
+def _batches(dataset: Dataset, idx: NDArray[np.int64], streams: list[str]) -> Iterator[Batch]:
+    for start in range(0, len(idx), BATCH):
+        yield dataset.reader.batch(idx[start : start + BATCH], streams=streams)
+
+
+def _hash(encoders: nn.ModuleDict) -> str:
+    return state_hash({"encoders": encoders.state_dict()}, None)

@@ -1,0 +1,92 @@
+"""The latent factors of every event, drawn before anything is rendered."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jobs.planted.config import PlantedConfig
+from jobs.planted.gestures import ACTIVITIES, EFFORTS, PAIRS
+from modalities.draws import derive_seed
+
+STREAMS = ("imu", "photo", "note")
+_EPOCH_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
+_SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Event:
+    """Ground truth of one event. `present` names the streams that are recorded; `start_ns` is UTC."""
+
+    key: str
+    subject: int
+    device: int
+    session: int
+    activity: int
+    effort: int
+    start_ns: int
+    length_s: float
+    present: tuple[str, ...]
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """First and second gesture."""
+        return PAIRS[self.activity]
+
+    @property
+    def activity_name(self) -> str:
+        return ACTIVITIES[self.activity]
+
+    @property
+    def effort_name(self) -> str:
+        return EFFORTS[self.effort]
+
+
+def generator(config: PlantedConfig, *parts: int | str) -> np.random.Generator:
+    """Independent random numbers for a named purpose."""
+    return np.random.default_rng(derive_seed(config.seed, *parts))
+
+
+def draw_events(config: PlantedConfig) -> list[Event]:
+    """All events, in order of subject, session and time."""
+    sessions = range(config.num_subjects * config.sessions_per_subject)
+    return [event for session in sessions for event in _session(config, session)]
+
+
+def _session(config: PlantedConfig, session: int) -> list[Event]:
+    subject, count = session // config.sessions_per_subject, config.events_per_session
+    rng = generator(config, "session", session)
+    device = int(rng.integers(config.num_devices))
+    activities, efforts = _bouts(config, rng), rng.integers(len(EFFORTS), size=count)
+    lengths = rng.uniform(config.min_length_s, config.max_length_s, count).round(2)
+    day = _EPOCH_NS + session * 86_400 * _SECOND_NS + int(rng.integers(8 * 3600, 16 * 3600)) * _SECOND_NS
+    starts = day + np.cumsum(np.round((lengths + rng.uniform(5.0, 40.0, count)) * 1000).astype(np.int64)) * 1_000_000
+    present = _present(config, session)
+    return [
+        Event(
+            key=f"s{subject:03d}-d{session:04d}-e{i:04d}",
+            subject=subject,
+            device=device,
+            session=session,
+            activity=int(activities[i]),
+            effort=int(efforts[i]),
+            start_ns=int(starts[i]),
+            length_s=float(lengths[i]),
+            present=present[i],
+        )
+        for i in range(count)
+    ]
+
+
+def _bouts(config: PlantedConfig, rng: np.random.Generator) -> np.ndarray:
+    """Activity of each event (N,): shuffled bouts, every activity equally often up to one bout."""
+    num_bouts = -(-config.events_per_session // config.bout_events)
+    rounds = -(-num_bouts // config.num_activities)
+    order = np.concatenate([rng.permutation(config.num_activities) for _ in range(rounds)])[:num_bouts]
+    return np.repeat(order, config.bout_events)[: config.events_per_session]
+
+
+def _present(config: PlantedConfig, session: int) -> list[tuple[str, ...]]:
+    draws = generator(config, "missing", session).random((config.events_per_session, 3))
+    keep = draws >= np.array([config.missing_imu, config.missing_photo, config.missing_note])
+    keep[~keep.any(axis=1), 0] = True
+    return [tuple(name for name, kept in zip(STREAMS, row, strict=True) if kept) for row in keep]

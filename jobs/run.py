@@ -1,0 +1,127 @@
+"""Run stages of a recipe: each once, resumable, tracked, with its result in the run folder."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from jobs._console import Console
+from jobs._provenance import provenance
+from jobs._run_folder import RunFolder, identity_hash, write_json
+from jobs._tracking import RunIdentity, Tracking, tracked
+from jobs.configs import Recipe
+from jobs.stages import STAGES, Context
+from pipeline.config import load_config, to_json
+from pipeline.errors import KindredError, Preempted
+from pipeline.evaluate.results import rows_from_metrics
+
+Result = dict[str, JsonValue]
+
+
+def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages: Sequence[str]) -> Result:
+    """Run `stages` of the recipe at `path`; returns what `result.json` holds. Finished stages are not run again."""
+    recipe = load_config(Recipe, path, overrides)
+    if fork is not None:
+        recipe = recipe.model_copy(update={"out": f"{recipe.folder}-{fork}"})
+    folder = RunFolder(recipe.folder)
+    with folder.locked():
+        if not all(_is_finished(stage, recipe, folder) for stage in stages):
+            try:
+                _run_tracked(recipe, folder, stages)
+            except KindredError as error:
+                _record_failure(folder, error)
+                raise
+        result, metrics = _collect(recipe, folder), _metrics(folder)
+        write_json(folder.path / "result.json", result)
+    Console().results(rows_from_metrics(_floats(metrics)), title=f"{recipe.name}: test accuracy, %")
+    return result
+
+
+def _is_finished(name: str, recipe: Recipe, folder: RunFolder) -> bool:
+    """True for a stage that ended with this very configuration. Raises ConfigError for one with another."""
+    if folder.result(name) is None:
+        return False
+    folder.claim(name, STAGES[name].identity(recipe, folder))
+    return True
+
+
+def _run_tracked(recipe: Recipe, folder: RunFolder, stages: Sequence[str]) -> None:
+    document = to_json(recipe)
+    identity = RunIdentity(
+        experiment=recipe.tracking.experiment or recipe.name,
+        name=recipe.folder.name,
+        job_key=identity_hash({"recipe": document, "folder": str(folder.path.resolve())}),
+        tags=provenance(),
+    )
+    write_json(folder.path / "recipe.json", document)
+    Console().settings(f"kindred {recipe.name}", _headline(recipe))
+    with tracked(folder.path, identity, uri=recipe.tracking.uri) as tracking:
+        tracking.run.artifact(folder.path / "recipe.json", "recipe.json")
+        for name in stages:
+            _run_stage(name, recipe, folder, tracking)
+        tracking.run.metrics(_floats(_metrics(folder)), step=0)
+
+
+def _run_stage(name: str, recipe: Recipe, folder: RunFolder, tracking: Tracking) -> None:
+    if _is_finished(name, recipe, folder):
+        return
+    stage = STAGES[name]
+    identity = stage.identity(recipe, folder)
+    folder.claim(name, identity)
+    started = time.perf_counter()
+    with tracking.stage(name, job_key=identity_hash(identity)) as spool:
+        result = stage.body(Context(recipe=recipe, folder=folder, spool=spool, run=tracking.run))
+        found = result.pop("metrics", {})
+        metrics: Result = {**(found if isinstance(found, dict) else {})}
+        metrics[f"time/{name}_s"] = round(time.perf_counter() - started, 3)
+        spool.metrics(_floats(metrics), step=0)
+    folder.finish(name, {**result, "metrics": metrics})
+
+
+def _floats(metrics: Result) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
+
+
+def _metrics(folder: RunFolder) -> Result:
+    """Metrics of all finished stages."""
+    merged: Result = {}
+    for name in STAGES:
+        metrics = (folder.result(name) or {}).get("metrics")
+        merged |= metrics if isinstance(metrics, dict) else {}
+    return merged
+
+
+def _headline(recipe: Recipe) -> dict[str, str]:
+    objectives = " + ".join(f"{objective.weight:g} {objective.kind}" for objective in recipe.objectives)
+    workers = recipe.pretrain.workers
+    return {
+        "run folder": str(recipe.folder),
+        "data set": str(recipe.dataset_folder),
+        "streams": ", ".join(f"{name} ({stream.kind})" for name, stream in recipe.streams.items()),
+        "objectives": objectives,
+        "workers": f"{workers} on Ray Train" if workers else "in this process",
+    }
+
+
+def _collect(recipe: Recipe, folder: RunFolder) -> Result:
+    """Everything the finished stages of a run folder said, as one object."""
+    found = {name: result for name in STAGES if (result := folder.result(name)) is not None}
+    return {
+        "status": "finished",
+        "name": recipe.name,
+        "out": str(folder.path),
+        "stages": {name: {k: v for k, v in result.items() if k != "metrics"} for name, result in found.items()},
+        "state_hash": found.get("pretrain", {}).get("state_hash"),
+        "metrics": _metrics(folder),
+        "mlflow": Tracking(folder.path).run_ids(),
+    }
+
+
+def _record_failure(folder: RunFolder, error: KindredError) -> None:
+    record = error.record()
+    status = "stopped" if isinstance(error, Preempted) else "failed"
+    write_json(folder.path / "result.json", {"status": status, "exit_code": error.exit_code, "error": record})
+    with (folder.path / "errors.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")

@@ -1,0 +1,105 @@
+"""The stages of a recipe: what identifies each, and what it does."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from jobs._run_folder import RunFolder
+from jobs.assemble import open_dataset, pretrain_identity
+from jobs.configs import Recipe
+from jobs.ingest import ingest_recipe
+from jobs.pretrain import pretrain
+from pipeline.config import to_json
+from pipeline.data.manifest import load_manifest
+from pipeline.errors import OutputError
+from pipeline.tracking import Spool, history, read_spool
+
+Result = dict[str, JsonValue]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage gets: the recipe, its folder, its own spool, and the spool of the whole run."""
+
+    recipe: Recipe
+    folder: RunFolder
+    spool: Spool
+    run: Spool
+
+
+@dataclass(frozen=True)
+class Stage:
+    """identity: what must be equal for two results to be the same; body: does the work, returns result and metrics."""
+
+    identity: Callable[[Recipe, RunFolder], Result]
+    body: Callable[[Context], Result]
+
+
+def _section(recipe: Recipe, *names: str) -> Result:
+    document = to_json(recipe)
+    assert isinstance(document, dict)  # noqa: S101 - a model dumps to an object
+    return {name: document[name] for name in names}
+
+
+def _ingest(context: Context) -> Result:
+    manifest = ingest_recipe(context.recipe)
+    place = context.recipe.dataset_folder.resolve()
+    context.spool.dataset(name=manifest.name, digest=manifest.sha256, source=str(place))
+    metrics: Result = {"data/num_samples": manifest.num_samples, "data/num_shards": len(manifest.shards)}
+    return {"manifest": manifest.sha256, "path": str(place), "metrics": metrics}
+
+
+def _pretrain_identity(recipe: Recipe, folder: RunFolder) -> Result:
+    return pretrain_identity(recipe, load_manifest(recipe.dataset_folder))
+
+
+def _pretrain(context: Context) -> Result:
+    recipe, folder = context.recipe, context.folder
+    dataset = open_dataset(recipe.dataset_folder)
+    context.spool.dataset(name=dataset.manifest.name, digest=dataset.manifest.sha256, source=str(dataset.folder.resolve()))
+    result = pretrain(recipe, recipe.dataset_folder, folder.stage("pretrain"))
+    records, _ = read_spool(context.spool.path)
+    last: Result = {name: points[-1][1] for name, points in history(records).items() if name.startswith("pretrain/")}
+    metrics = {**last, "throughput/samples_per_s": result.samples_per_s, "throughput/wait_share": result.wait_share}
+    return {**dataclasses.asdict(result), "metrics": metrics}
+
+
+def _downstream_identity(*sections: str) -> Callable[[Recipe, RunFolder], Result]:
+    def identity(recipe: Recipe, folder: RunFolder) -> Result:
+        pretrained = folder.result("pretrain")
+        if pretrained is None:
+            raise OutputError(
+                f"{folder.path} holds no finished pretraining", code="OUT_NO_PRETRAIN", fix="run `kindred pretrain` first"
+            )
+        return {"state_hash": pretrained["state_hash"], **_section(recipe, "label", "subject", "leak", *sections)}
+
+    return identity
+
+
+def _probe(context: Context) -> Result:
+    from jobs.probe import probe  # noqa: PLC0415 - scikit-learn and torchmetrics are slow to import
+
+    return probe(context)
+
+
+def _finetune(context: Context) -> Result:
+    from jobs.finetune import finetune  # noqa: PLC0415
+
+    return finetune(context)
+
+
+def _report(context: Context) -> Result:
+    from jobs.report import report  # noqa: PLC0415
+
+    return report(context)
+
+
+STAGES: dict[str, Stage] = {
+    "ingest": Stage(lambda recipe, folder: _section(recipe, "data"), _ingest),
+    "pretrain": Stage(_pretrain_identity, _pretrain),
+    "probe": Stage(_downstream_identity("probe", "subsets"), _probe),
+    "finetune": Stage(_downstream_identity("finetune"), _finetune),
+    "report": Stage(_downstream_identity("probe", "subsets", "finetune", "description"), _report),
+}

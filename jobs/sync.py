@@ -1,0 +1,31 @@
+"""kindred sync RUN_DIR: make MLflow hold what the run folder holds."""
+
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from jobs._delivery import Delivery, sole_sender, tracking_folder
+from jobs._mlflow import tracking_uri
+from jobs._mlflow_names import redact
+from jobs._run_folder import RunFolder, read_json
+from jobs._sidecar import mark_killed
+from pipeline.errors import OutputError
+
+
+def sync(run_folder: Path, uri: str | None = None) -> dict[str, JsonValue]:
+    """Send every record again; what MLflow already has stays as it is. Stages whose process died become KILLED.
+
+    Goes to `uri`, else MLFLOW_TRACKING_URI, else where the run went. Raises TrackingError where the store does not
+    answer, OutputError where the folder is no run, or is still running.
+    """
+    header = read_json(tracking_folder(run_folder) / "run.json")
+    if header is None:
+        raise OutputError(f"{run_folder} is not a tracked run folder", code="OUT_NO_RUN", field="tracking/run.json")
+    where = tracking_uri(uri, default=str(header["uri"]))
+    with RunFolder(run_folder).locked(), sole_sender(run_folder):
+        delivery = Delivery(run_folder, where)
+        mark_killed(run_folder, delivery)
+        delivery.rewind()
+        sent = delivery.deliver()
+    runs: dict[str, JsonValue] = dict(delivery.run_ids())
+    return {"status": "delivered", "points": sent, "tracking_uri": redact(where), "mlflow_runs": runs}

@@ -1,0 +1,134 @@
+"""Images on disk: PNG (lossless) or JPEG, resized once at ingest so that reading is cheap and every batch is even."""
+
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import simplejpeg
+import torch
+from PIL import Image, ImageOps
+from pydantic import Field
+
+from modalities.image.pixels import JPEG_START, read_pixels
+from modalities.spec import Config, Signal, SignalError, Statistics
+
+_STD_FLOOR = 1e-3  # a quarter of a grey level
+
+
+class ImageSchema(Config):
+    """Size and storage of one image stream."""
+
+    kind: Literal["image"] = "image"
+    """Colour images of one size."""
+    height: int = Field(ge=8, le=4096)
+    """Stored height in pixels."""
+    width: int = Field(ge=8, le=4096)
+    """Stored width in pixels."""
+    channels: Literal[3] = 3
+    """Red, green and blue; other files are converted."""
+    max_pixels: int = Field(default=50_000_000, ge=64)
+    """Largest width times height of a raw file; checked in its header, before memory is taken."""
+    fit: Literal["stretch", "crop"] = "stretch"
+    """How another aspect ratio becomes the stored one: change it, or cut the sides off evenly."""
+    store: Literal["png", "jpeg"] = "png"
+    """Stored format: lossless, or smaller and faster to read."""
+    jpeg_quality: int = Field(default=95, ge=1, le=100)
+    """Quality where `store` is jpeg."""
+
+
+class ImageCodec:
+    """Image file bytes <-> uint8 (3, height, width)."""
+
+    def __init__(self, schema: ImageSchema, folder: Path | None = None) -> None:
+        self.schema = schema
+        first, second = ("png", "jpg") if schema.store == "png" else ("jpg", "png")
+        self.extensions: tuple[str, ...] = (first, second, "jpeg", "webp")
+
+    def encode(self, value: np.ndarray | str | bytes) -> bytes:
+        """Raw file bytes, or pixels uint8 (H, W, 3) or (3, height, width). Raises SignalError."""
+        if isinstance(value, str):
+            raise SignalError("DATA_DTYPE", "an image is file bytes or an array", expected="bytes or uint8", got="str")
+        if isinstance(value, bytes):
+            pixels = read_pixels(value, max_pixels=self.schema.max_pixels)
+        else:
+            pixels = self._upright(value)
+        return self._store(self._resize(pixels))
+
+    def decode(self, payload: bytes) -> np.ndarray:
+        """Pixels uint8 (3, height, width). Raises SignalError where the stored image has another size."""
+        height, width = self.schema.height, self.schema.width
+        pixels = self._fast_jpeg(payload)
+        if pixels is None:
+            pixels = read_pixels(payload, max_pixels=height * width)
+        if pixels.shape[:2] != (height, width):
+            raise SignalError(
+                "DATA_SHAPE", "a stored image has the wrong size", expected=[height, width], got=list(pixels.shape[:2])
+            )
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+    def collate(self, values: Sequence[np.ndarray | None]) -> Signal:
+        """float32 (B, 3, height, width) in [0, 1]; zeros where absent."""
+        stacked = np.zeros((len(values), 3, self.schema.height, self.schema.width), dtype=np.uint8)
+        for row, pixels in enumerate(values):
+            if pixels is not None:
+                stacked[row] = pixels
+        present = torch.tensor([pixels is not None for pixels in values], dtype=torch.bool)
+        return Signal(torch.from_numpy(stacked).float() / 255.0, None, present)
+
+    def statistics(self, payloads: Iterable[bytes]) -> Statistics:
+        """`mean` and `std` per colour in [0, 1]; exact integer sums, so the order of payloads does not matter."""
+        count, total, squares = 0, [0, 0, 0], [0, 0, 0]
+        for payload in payloads:
+            pixels = self.decode(payload).reshape(3, -1).astype(np.int64)
+            count += pixels.shape[1]
+            total = [t + int(p.sum()) for t, p in zip(total, pixels, strict=True)]
+            squares = [s + int((p * p).sum()) for s, p in zip(squares, pixels, strict=True)]
+        if count == 0:
+            return {"mean": [0.0] * 3, "std": [1.0] * 3}
+        spread = [s * count - t * t for s, t in zip(squares, total, strict=True)]
+        std = [max(s**0.5 / count / 255.0, _STD_FLOOR) for s in spread]
+        return {"mean": [t / count / 255.0 for t in total], "std": std}
+
+    def fit(self, payloads: Iterable[bytes]) -> dict[str, bytes]:
+        """Nothing: an image codec learns no files."""
+        return {}
+
+    def _upright(self, value: np.ndarray) -> np.ndarray:
+        stored = (3, self.schema.height, self.schema.width)
+        if value.dtype != np.uint8:
+            raise SignalError("DATA_DTYPE", "pixels are 8-bit", expected="uint8", got=str(value.dtype))
+        if value.ndim == 3 and value.shape[2] == 3 and value.size:
+            return value
+        if value.shape == stored:
+            return value.transpose(1, 2, 0)
+        raise SignalError("DATA_SHAPE", "pixels have a wrong shape", expected=["H", "W", 3], got=list(value.shape))
+
+    def _resize(self, pixels: np.ndarray) -> np.ndarray:
+        size = (self.schema.width, self.schema.height)
+        if pixels.shape[:2] == size[::-1]:
+            return np.ascontiguousarray(pixels)
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        if self.schema.fit == "crop":
+            return np.asarray(ImageOps.fit(image, size, Image.Resampling.BICUBIC))
+        return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+
+    def _store(self, pixels: np.ndarray) -> bytes:
+        if self.schema.store == "jpeg":
+            return simplejpeg.encode_jpeg(pixels, quality=self.schema.jpeg_quality, colorsubsampling="444")
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def _fast_jpeg(self, payload: bytes) -> np.ndarray | None:
+        """Pixels by libjpeg-turbo; None for what `encode` never writes (other formats, EXIF, grey, CMYK)."""
+        if not payload.startswith(JPEG_START) or b"Exif\0\0" in payload:
+            return None
+        try:
+            height, width, colours, _ = simplejpeg.decode_jpeg_header(payload)
+            if colours != "YCbCr" or (height, width) != (self.schema.height, self.schema.width):
+                return None
+            return simplejpeg.decode_jpeg(payload)
+        except ValueError as error:
+            raise SignalError("DATA_IMAGE", "the image is damaged", got=len(payload)) from error

@@ -1,0 +1,1 @@
+"""The sensor modality: codec, augment, encoder."""

@@ -1,0 +1,27 @@
+"""A text stream of a recipe: how its views are made and what encodes it."""
+
+from pathlib import Path
+from typing import Literal
+
+from modalities.compose import Compose
+from modalities.spec import Config, Modality, Statistics
+from modalities.text.augment import AnyTextTransform, TokenDropout
+from modalities.text.codec import TextCodec, TextSchema
+from modalities.text.encoder import AnyTextEncoder, Bert
+
+
+class TextStream(Config):
+    """Augmentation and encoder of one text stream."""
+
+    kind: Literal["text"] = "text"
+    """A text stream."""
+    augment: tuple[AnyTextTransform, ...] = (TokenDropout(),)
+    """Transforms of a view, in order."""
+    encoder: AnyTextEncoder = Bert()
+    """Network from tokens to features."""
+
+    def modality(self, schema: TextSchema, statistics: Statistics, folder: Path | None = None) -> Modality:
+        """Codec, augmentation and freshly initialised encoder."""
+        encoder = self.encoder.build(schema, statistics)
+        augment = Compose(self.augment)  # pyright: ignore[reportArgumentType] - keeps_time is a ClassVar there
+        return Modality(codec=TextCodec(schema, folder), augment=augment, encoder=encoder)

@@ -1,0 +1,1 @@
+"""Shards, manifest, index, plan and reader."""

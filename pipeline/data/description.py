@@ -1,0 +1,93 @@
+"""Description of a user's raw files: the `data.ingest` section of a recipe. It does not know kinds of signals."""
+
+import hashlib
+import json
+import re
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field, model_validator
+
+from modalities.spec import Config
+from pipeline.data.labels import LabelColumn
+from pipeline.data.raw_files import template_columns
+from pipeline.data.records import AnyRecords
+from pipeline.data.sources import AnySource, TableSource
+from pipeline.data.split import AnySplit
+from pipeline.data.timestamps import TimeUnit
+from pipeline.data.windows import WindowConfig
+
+MAX_KEY_LENGTH = 64
+KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY_LENGTH}}}")
+ColumnName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
+def _not_reserved(name: str) -> str:
+    if name == "meta":
+        raise ValueError("no stream may be called meta: <key>.meta.json holds groups and labels")
+    return name
+
+
+StreamName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,19}$"), AfterValidator(_not_reserved)]
+
+
+class StartTime(Config):
+    """The column with the moment a record starts."""
+
+    column: str
+    """Column of the record table; empty cells mean unknown."""
+    unit: TimeUnit = "iso"
+    """iso with a zone, or s, ms, us, ns since 1970 UTC."""
+
+
+class Description(Config):
+    """Raw files: which records there are, where their streams are, how they are cut and split."""
+
+    name: str = Field("data", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
+    """Name of the data set in its manifest and in tracking."""
+    records: AnyRecords
+    """The table of records."""
+    streams: dict[StreamName, AnySource] = Field(min_length=1)
+    """Source of every stream."""
+    groups: dict[ColumnName, str] = Field(default_factory=dict)
+    """Group name (subject, session, device, ...) -> column of the record table."""
+    labels: dict[ColumnName, LabelColumn] = Field(default_factory=dict)
+    """Label name -> column of the record table, optionally with class names."""
+    start: StartTime | None = None
+    """Start time of records; null where unknown. Streams with UTC stamps do not need it."""
+    window: WindowConfig | None = None
+    """Cut long recordings into windows; null makes one sample of each record."""
+    split: AnySplit
+    """Which records train, validate and test."""
+    allow_duplicates: bool = False
+    """Allow samples with identical content in different splits."""
+    policy: Literal["strict", "quarantine"] = "strict"
+    """strict refuses a data set with bad records; quarantine leaves them out and lists them in the manifest."""
+    shard_mib: float = Field(64.0, gt=0, le=4096)
+    """Shards are closed once they reach this size."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Description":
+        sources = [s for s in self.streams.values() if isinstance(s, TableSource)]
+        if len({source.time.clock for source in sources if source.time}) > 1:
+            raise ValueError("all time columns must use the same clock")
+        return self
+
+    def columns(self) -> dict[str, str]:
+        """Every column of the record table that is used -> the key of the description that names it."""
+        used = {column: f"streams.{name}" for name, source in self.streams.items() for column in source.columns()}
+        used |= {column: f"groups.{name}" for name, column in self.groups.items()}
+        used |= {label.column: f"labels.{name}" for name, label in self.labels.items()}
+        used |= dict.fromkeys(self.split.columns(), "split")
+        if self.records.key is not None:
+            used |= dict.fromkeys(key_columns(self.records.key), "records.key")
+        return used | ({self.start.column: "start"} if self.start else {})
+
+    def sha256(self) -> str:
+        """Hash of everything that decides what an ingest writes."""
+        text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def key_columns(key: str) -> list[str]:
+    """Columns of a key: those of a template, or the one column it names."""
+    return template_columns(key) or [key]

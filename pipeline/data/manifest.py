@@ -1,0 +1,131 @@
+"""The JSON description of an ingested data set. Its hash names the data set in checkpoints and results."""
+
+import hashlib
+import json
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, ValidationError, field_validator
+
+from modalities.spec import Config, Statistics
+from pipeline.data.description import ColumnName, StreamName
+from pipeline.errors import DataError
+
+MANIFEST_NAME = "manifest.json"
+INDEX_NAME = "index.parquet"
+FORMAT_VERSION = 1
+MAX_MANIFEST_BYTES = 64 << 20
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class StreamEntry(Config):
+    """One stream: its schema, the statistics of its training samples, and the files its codec fitted on them."""
+
+    kind: str
+    """Kind of signal, the schema's tag."""
+    schema_: dict[str, JsonValue] = Field(alias="schema")
+    """Schema of the codec."""
+    statistics: Statistics
+    """From training samples only."""
+    files: dict[str, Sha256]
+    """Path below the data set folder -> sha256."""
+    count: int = Field(ge=0)
+    """Samples that have this stream."""
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, str]) -> dict[str, str]:
+        for name in files:
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
+                raise ValueError(f"{name!r} leaves the data set folder")
+        return files
+
+
+class ShardEntry(Config):
+    """One tar of whole samples."""
+
+    name: str = Field(pattern=r"^shard-[0-9]{5,}\.tar$")
+    """File name below shards/."""
+    bytes: int = Field(gt=0)
+    """Size."""
+    count: int = Field(gt=0)
+    """Samples."""
+    sha256: Sha256
+    """Hash of the file."""
+
+
+class SplitEntry(Config):
+    """How the samples were split."""
+
+    rule: dict[str, JsonValue]
+    """The split section of the description."""
+    counts: dict[Literal["train", "validation", "test"], int]
+    """Samples of each split."""
+
+
+class Manifest(Config):
+    """What is in a data set folder."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    """Version of this format."""
+    name: str
+    """Name of the data set."""
+    streams: dict[StreamName, StreamEntry]
+    """Streams by name."""
+    shards: tuple[ShardEntry, ...] = Field(min_length=1)
+    """Shards in order."""
+    index_sha256: Sha256
+    """Hash of index.parquet."""
+    num_samples: int = Field(gt=0)
+    """Samples in all shards."""
+    num_records: int = Field(gt=0)
+    """Records they come from."""
+    num_dropped_windows: int = Field(ge=0)
+    """Windows left out because a required stream does not cover them."""
+    groups: tuple[ColumnName, ...]
+    """Group columns of the index."""
+    labels: dict[ColumnName, tuple[str, ...]]
+    """Label column -> class names in class order."""
+    split: SplitEntry
+    """How the samples were split."""
+    quarantine: tuple[str, ...]
+    """Keys of the records left out as bad."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the canonical JSON; through the index's and shards' hashes it covers every byte of the data set."""
+        document = self.model_dump(mode="json", by_alias=True)
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_text(self) -> str:
+        """The manifest as it is written to disk."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True, indent=1) + "\n"
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """The manifest of a data set folder. Raises DataError when it is missing, damaged or of another version."""
+    path = folder / MANIFEST_NAME
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise DataError(f"{path} is too large", code="DATA_TOO_LARGE", expected=f"<= {MAX_MANIFEST_BYTES} bytes")
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{folder} is no data set: it has no {MANIFEST_NAME}",
+            code="DATA_MANIFEST",
+            got=str(folder),
+            fix="run ingest, or check data.path",
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(
+            f"{path} is damaged: {where}: {first['msg']}", code="DATA_MANIFEST", field=where, fix="ingest again"
+        ) from error
+
+
+def stream_folder(folder: Path, stream: str) -> Path:
+    """Folder below a data set where the codec of one stream keeps its fitted files."""
+    return folder / "streams" / stream

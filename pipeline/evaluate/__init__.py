@@ -1,0 +1,1 @@
+"""Frozen features, probes, controls, figures and reports."""

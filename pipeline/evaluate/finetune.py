@@ -1,0 +1,118 @@
+"""Fine-tuning as a Task: encoders of the present streams -> fused features -> class logits."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from modalities.draws import Draws
+from modalities.spec import Augment, Modality, Signal
+from pipeline.errors import DataError
+from pipeline.model import encode_present, scatter_rows
+from pipeline.train.task import Outputs
+from pipeline.types import Batch, LossTerms
+
+
+class Classifier(nn.Module):
+    """Pooled features of every stream, normalised, a learned stand-in where one is absent, concatenated, linear."""
+
+    def __init__(self, encoders: Mapping[str, nn.Module], num_classes: int) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(dict(encoders))
+        widths = {name: int(encoder.width) for name, encoder in encoders.items()}  # pyright: ignore[reportArgumentType]
+        self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for name, width in widths.items()})
+        self.absent = nn.ParameterDict({name: torch.zeros(width) for name, width in widths.items()})
+        self.head = nn.Linear(sum(widths.values()), num_classes)
+
+    def forward(self, signals: Mapping[str, Signal]) -> Tensor:
+        """Logits (B, num_classes)."""
+        parts = []
+        for name, encoder in self.encoders.items():
+            signal, stand_in = signals[name], self.absent[name]
+            encoded = encode_present(encoder, signal)
+            full = stand_in.expand(len(signal), -1)
+            if encoded is not None:
+                rows = scatter_rows(self.norms[name](encoded.pooled.float()), signal.present)
+                full = torch.where(signal.present[:, None], rows, full)
+            parts.append(full)
+        return self.head(torch.cat(parts, dim=1))
+
+
+class Classification:
+    """Cross-entropy with label smoothing; training views are drawn by (seed, epoch, idx)."""
+
+    def __init__(
+        self,
+        modalities: Mapping[str, Modality],
+        num_classes: int,
+        *,
+        seed: int,
+        label_smoothing: float = 0.1,
+        augment: bool = True,
+    ) -> None:
+        self.module = Classifier({name: modality.encoder for name, modality in modalities.items()}, num_classes)
+        self.objectives = nn.ModuleDict()
+        self.augments: dict[str, Augment] = {n: m.augment for n, m in modalities.items()} if augment else {}
+        self.seed, self.label_smoothing = seed, label_smoothing
+
+    def outputs(self, batch: Batch, *, epoch: int) -> Outputs:
+        if batch.labels is None or bool((batch.labels < 0).any()):
+            raise DataError("fine-tuning needs a label for every sample", code="DATA_LABEL")
+        signals = {name: self._view(name, signal, batch.idx, epoch) for name, signal in batch.signals.items()}
+        return {"idx": batch.idx, "labels": batch.labels, "logits": self.module(signals).float()}
+
+    def _view(self, name: str, signal: Signal, idx: Tensor, epoch: int) -> Signal:
+        if name not in self.augments:
+            return signal
+        draws = Draws.keyed(idx, seed=self.seed, purpose=f"finetune/{name}", epoch=epoch)
+        return self.augments[name](signal, draws)
+
+    def loss(self, outputs: Outputs) -> LossTerms:
+        smoothing = self.label_smoothing
+        loss = functional.cross_entropy(outputs["logits"], outputs["labels"], label_smoothing=smoothing)
+        return LossTerms({"cross_entropy": loss})
+
+    def total(self, terms: LossTerms) -> Tensor:
+        return terms.total()
+
+    def monitors(self, outputs: Outputs) -> dict[str, float]:
+        hits = outputs["logits"].argmax(dim=1) == outputs["labels"]
+        return {"batch_accuracy": float(hits.float().mean())}
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Tensor:
+        """Class logits (B, num_classes) without augmentation, in evaluation mode."""
+        was_training = self.module.training
+        self.module.eval()
+        logits = self.module(batch.signals).float()
+        self.module.train(was_training)
+        return logits
+
+
+def layerwise_groups(
+    module: Classifier, *, learning_rate: float, decay: float, weight_decay: float
+) -> list[dict[str, object]]:
+    """Parameter groups whose rate shrinks by `decay` per block from the head down (arXiv 1801.06146, section 3.2)."""
+    groups = _groups([module.norms, module.absent, module.head], learning_rate, weight_decay)
+    for encoder in module.encoders.values():
+        blocks: Sequence[nn.Module] = encoder.blocks()  # pyright: ignore[reportCallIssue, reportAssignmentType]
+        seen: set[int] = set()
+        for depth, block in enumerate(reversed(blocks), start=1):
+            groups += _groups([block], learning_rate * decay**depth, weight_decay)
+            seen |= {id(p) for p in block.parameters()}
+        rest = [p for p in encoder.parameters() if id(p) not in seen]
+        groups += _split(rest, learning_rate * decay ** len(blocks), weight_decay)
+    return groups
+
+
+def _groups(modules: Sequence[nn.Module], learning_rate: float, weight_decay: float) -> list[dict[str, object]]:
+    return _split([p for module in modules for p in module.parameters()], learning_rate, weight_decay)
+
+
+def _split(parameters: Sequence[nn.Parameter], learning_rate: float, weight_decay: float) -> list[dict[str, object]]:
+    trained = [p for p in parameters if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "lr": learning_rate, "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "lr": learning_rate, "weight_decay": 0.0},
+    ]

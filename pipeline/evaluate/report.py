@@ -1,0 +1,172 @@
+"""One self-contained HTML file per recipe: no script, no external request, every name escaped."""
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from pipeline.evaluate import figures
+from pipeline.evaluate.figures import Confusion, EmbeddingMap
+from pipeline.evaluate.results import FUSED, ResultRow, method_rank, verdict
+from pipeline.tracking import History
+
+DPI = 160
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What a report shows. Parts that are empty are left out.
+
+    history: metric name with its stage, e.g. "pretrain/loss/total" -> points. chance: share of the largest class.
+    provenance: "manifest sha256" -> text. config: the resolved recipe as YAML.
+    """
+
+    title: str
+    description: str
+    rows: Sequence[ResultRow]
+    history: History = field(default_factory=dict)
+    maps: Sequence[EmbeddingMap] = ()
+    confusions: Sequence[Confusion] = ()
+    chance: float | None = None
+    warnings: Sequence[str] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    config: str = ""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawn figure: `name` is its file name, `caption` says what to see in it."""
+
+    name: str
+    section: str
+    caption: str
+    png: bytes
+
+
+def report_plots(data: ReportData) -> list[Plot]:
+    """Every figure the data allows, in reading order."""
+    return [*_result_plots(data), *_embedding_plots(data), *_training_plots(data.history)]
+
+
+def save_plots(plots: Iterable[Plot], folder: Path) -> dict[str, Path]:
+    """PNG files by name, for tracking."""
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = {}
+    for plot in plots:
+        saved[plot.name] = folder / f"{plot.name}.png"
+        saved[plot.name].write_bytes(plot.png)
+    return saved
+
+
+def render_report(data: ReportData, plots: Sequence[Plot] | None = None) -> str:
+    """The report as HTML."""
+    shown = report_plots(data) if plots is None else plots
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    sections: dict[str, list[dict[str, str]]] = {}
+    for plot in shown:
+        picture = base64.b64encode(plot.png).decode()
+        sections.setdefault(plot.section, []).append({"caption": plot.caption, "png": picture})
+    return environment.get_template("report.html").render(
+        data=data,
+        verdict=verdict(data.rows),
+        tables=[_table(data.rows, subset) for subset in _subsets(data.rows)],
+        sections=sections,
+    )
+
+
+def _plot(name: str, section: str, caption: str, figure: Figure) -> Plot:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return Plot(_file(name), section, caption, buffer.getvalue())
+
+
+def _subsets(rows: Sequence[ResultRow]) -> list[str]:
+    return sorted({row.subset for row in rows}, key=lambda subset: (subset != FUSED, subset))
+
+
+@dataclass(frozen=True)
+class _Cell:
+    value: str
+    spread: str
+    f1: str
+    best: bool
+
+
+def _table(rows: Sequence[ResultRow], subset: str) -> dict[str, object]:
+    """Methods x label shares of one subset. The best value of a column is marked, metadata does not compete."""
+    mine = [row for row in rows if row.subset == subset]
+    percents = sorted({row.percent for row in mine})
+    methods = sorted({row.method for row in mine}, key=method_rank)
+    by_place = {(row.method, row.percent): row for row in mine}
+    best = {
+        p: max((r.accuracy for r in mine if r.percent == p and r.method != "metadata"), default=None) for p in percents
+    }
+    lines = []
+    for method in methods:
+        found = [by_place.get((method, percent)) for percent in percents]
+        cells = [row and _cell(row, best=row.accuracy == best[row.percent]) for row in found]
+        first = next(row for row in found if row)
+        lines.append({"title": first.title, "is_control": first.is_control, "cells": cells})
+    labels = {row.percent: row.labels for row in reversed(mine)}
+    return {"subset": subset, "columns": [labels[percent] for percent in percents], "lines": lines}
+
+
+def _cell(row: ResultRow, *, best: bool) -> _Cell:
+    interval = row.low is not None and row.high is not None
+    spread = f"{100 * (row.low or 0):.1f}–{100 * (row.high or 0):.1f}" if interval else ""
+    if not interval and row.sd is not None:
+        spread = f"± {100 * row.sd:.1f}"
+    return _Cell(f"{100 * row.accuracy:.1f}", spread, "" if row.f1 is None else f"{100 * row.f1:.1f}", best)
+
+
+def _result_plots(data: ReportData) -> list[Plot]:
+    made = []
+    for subset in _subsets(data.rows):
+        figure = figures.label_efficiency(data.rows, subset, chance=data.chance)
+        if figure:
+            streams = "All streams" if subset == FUSED else f"Only {subset}"
+            caption = f"{streams}. Bars: 95 % interval, or one standard deviation over label draws. Dashed: controls."
+            section = "label efficiency" if subset == FUSED else "label efficiency of parts"
+            made.append(_plot(f"label_efficiency_{subset}", section, caption, figure))
+    for number, confusion in enumerate(data.confusions):
+        caption = f"{confusion.title}: share of each true class, in percent; the number of samples is beside its name."
+        made.append(_plot(f"confusion_{number}", "confusion", caption, figures.confusion_matrix(confusion)))
+    return made
+
+
+def _embedding_plots(data: ReportData) -> list[Plot]:
+    made = []
+    for number, embedding in enumerate(data.maps):
+        for by in embedding.groups:
+            caption = f"{embedding.title}: one point per sample, coloured by {by}."
+            figure = figures.embedding_map(embedding, by)
+            made.append(_plot(f"embedding_{number}_{by}", "embedding", caption, figure))
+    return made
+
+
+def _training_plots(history: History) -> list[Plot]:
+    made: list[Plot] = []
+    for stage in sorted({name.split("/")[0] for name in history}, key=lambda stage: (stage != "pretrain", stage)):
+        named = (
+            ("loss", "the loss terms as logged, the weighted total in black", figures.loss_terms),
+            ("health", "collapse monitors of the embeddings; dashed: alarm level", figures.collapse_monitors),
+            ("learning_rate", "learning rate", figures.learning_rate),
+        )
+        for name, text, draw in named:
+            figure = draw(history, stage)
+            if figure:
+                section = "schedule" if name == "learning_rate" else "training"
+                made.append(_plot(f"{stage}_{name}", section, f"Stage {stage}: {text}.", figure))
+    speed = figures.throughput(history)
+    return [*made, _plot("throughput", "schedule", "Training throughput.", speed)] if speed else made
+
+
+def _file(name: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in name)

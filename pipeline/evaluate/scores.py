@@ -1,0 +1,54 @@
+"""Scores of class predictions, by torchmetrics, with an interval over test groups."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_confusion_matrix,
+    multiclass_f1_score,
+)
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """confusion: (K, K), rows are true classes. recall_min: over the classes that occur."""
+
+    accuracy: float
+    f1_macro: float
+    recall_min: float
+    confusion: Rows
+
+
+def score(predicted: Rows, y: Rows, *, num_classes: int) -> Scores:
+    """Scores of class numbers (N,). Classes, not logits, go to torchmetrics: it takes a sigmoid of large scores."""
+    guess, truth = torch.from_numpy(predicted), torch.from_numpy(y)
+    confusion = multiclass_confusion_matrix(guess, truth, num_classes).numpy()
+    sizes = confusion.sum(axis=1)
+    return Scores(
+        accuracy=float(multiclass_accuracy(guess, truth, num_classes, average="micro")),
+        f1_macro=float(multiclass_f1_score(guess, truth, num_classes, average="macro")),
+        recall_min=float((confusion.diagonal()[sizes > 0] / sizes[sizes > 0]).min()),
+        confusion=confusion,
+    )
+
+
+def group_interval(
+    correct: NDArray[np.floating], groups: NDArray[np.str_], *, rng: np.random.Generator, resamples: int = 2000
+) -> tuple[float, float] | None:
+    """95 % percentile interval of the accuracy, resampling whole groups; None where there is only one group.
+
+    correct: (N,) 1 where right, or the share of draws that were right. Rows of one group are not independent, so
+    resampling rows would claim far too much certainty.
+    """
+    names, member = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        return None
+    right, size = np.bincount(member, weights=correct), np.bincount(member)
+    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    low, high = np.quantile(times @ right / (times @ size), [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,82 @@
+"""A tiny ingested data set that every end-to-end test of the session shares, and the command line as users type it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RECIPE = Path(__file__).parent / "tiny.yaml"
+ROOT = Path(__file__).parents[2]
+
+
+def command(verb: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "jobs", verb, str(RECIPE), *arguments, "--json"]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+    }
+
+
+def kindred(verb: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run to the end in `folder`."""
+    return subprocess.run(
+        command(verb, *arguments), cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
+
+
+def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    """The JSON object of the last line."""
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def kill_when(
+    verb: str, *arguments: str, folder: Path, ready: Callable[[], bool], number: int = signal.SIGKILL
+) -> subprocess.CompletedProcess[str]:
+    """Start, send a signal as soon as `ready`, wait for the end."""
+    process = subprocess.Popen(
+        command(verb, *arguments),
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 200
+    while not ready():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "never became ready"
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@pytest.fixture(scope="session")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with raw files and data set of the tiny recipe."""
+    folder = tmp_path_factory.mktemp("tiny")
+    done = kindred("ingest", f"out={folder}/run", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture
+def workplace(ingested: Path, tmp_path: Path) -> Path:
+    """A fresh working folder with the ingested data set in place."""
+    shutil.copytree(ingested, tmp_path / "run")
+    return tmp_path

@@ -1,0 +1,59 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs._run_folder import RunFolder, differences
+from pipeline.errors import ConfigError, OutputError
+
+
+def test_a_second_process_is_refused_and_told_who_holds_the_run(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from jobs._run_folder import RunFolder\nwith RunFolder(Path(sys.argv[1])).locked(): pass"
+    with RunFolder(tmp_path).locked():
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+
+    assert done.returncode != 0
+    assert f"pid {os.getpid()}" in done.stderr
+
+
+def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
+    code = (
+        "import sys, os, signal; from pathlib import Path; from jobs._run_folder import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).locked(): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+
+    with RunFolder(tmp_path).locked():
+        assert (tmp_path / "LOCK").read_text().startswith(f"pid {os.getpid()} ")
+
+
+def test_a_changed_identity_is_refused_with_the_difference(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.claim("pretrain", {"lr": 1, "model": {"width": 8}})
+    folder.claim("pretrain", {"lr": 1, "model": {"width": 8}})
+
+    with pytest.raises(ConfigError, match=r"RESUME_CONFIG.*model.width: 8 -> 16.*--fork"):
+        folder.claim("pretrain", {"lr": 1, "model": {"width": 16}})
+
+
+def test_a_folder_that_is_a_file_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+
+    with pytest.raises(OutputError, match="OUT_READONLY"), RunFolder(tmp_path / "out").locked():
+        pass
+
+
+def test_damaged_results_are_not_taken_for_missing_ones(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.finish("probe", {"a": 1})
+    assert folder.result("probe") == {"a": 1}
+    (tmp_path / "probe" / "result.json").write_text("{")
+
+    with pytest.raises(OutputError, match="OUT_DAMAGED"):
+        folder.result("probe")
+
+
+def test_differences_name_leaves() -> None:
+    assert differences({"a": [1], "b": {"c": 1}}, {"a": [2], "b": {"c": 1, "d": None}}) == ["a: [1] -> [2]"]
