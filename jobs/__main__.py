@@ -96,7 +96,7 @@ def _finish(verb: argparse.ArgumentParser, handler: Handler) -> None:
 
 def _stages(*names: str) -> Handler:
     def handle(options: argparse.Namespace) -> dict[str, JsonValue]:
-        from jobs.run import run_recipe  # noqa: PLC0415
+        from jobs.run import run_recipe
 
         return run_recipe(options.recipe, options.overrides, fork=options.fork, stages=names)
 
@@ -116,25 +116,25 @@ def _demo(options: argparse.Namespace) -> dict[str, JsonValue]:
 
 
 def _verify(options: argparse.Namespace) -> dict[str, JsonValue]:
-    from jobs.verify import verify  # noqa: PLC0415
+    from jobs.verify import verify
 
     return verify(options.dataset)
 
 
 def _explain(options: argparse.Namespace) -> None:
-    from jobs.explain import explain  # noqa: PLC0415
+    from jobs.explain import explain
 
     explain(options.prefix)
 
 
 def _ui(options: argparse.Namespace) -> None:
-    from jobs.ui import serve  # noqa: PLC0415
+    from jobs.ui import serve
 
     serve(options.port)
 
 
 def _sync(options: argparse.Namespace) -> dict[str, JsonValue]:
-    from jobs.sync import sync  # noqa: PLC0415
+    from jobs.sync import sync
 
     return sync(options.run)
 

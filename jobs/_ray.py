@@ -48,16 +48,18 @@ def launch(
     workers: Workers,
     *,
     guard: AbstractContextManager[None],
+    watch: Callable[[], None] = lambda: None,
 ) -> object:
     """Call `function(config)` on every worker; returns rank 0's value. Raises EnvironmentFault when the group fails.
 
-    `guard` is entered once Ray runs, because Ray installs signal handlers of its own at start.
+    `guard` is entered once Ray runs, because Ray installs signal handlers of its own at start. `watch` is called a few
+    times a second while the workers run.
     """
     _prepare_environment()
-    import ray  # noqa: PLC0415 - slow import, and it reads its settings from the environment at import
-    from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415
-    from ray.train.torch import TorchConfig, TorchTrainer  # noqa: PLC0415
-    from ray.train.v2.api.exceptions import TrainingFailedError  # noqa: PLC0415
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.exceptions import TrainingFailedError
 
     started = _connect(workers)
     try:
@@ -77,7 +79,7 @@ def launch(
                 ),
                 torch_config=TorchConfig(timeout_s=300),
             )
-            return _wait(trainer.fit).return_value
+            return _wait(trainer.fit, watch).return_value
     except TrainingFailedError as error:
         raise EnvironmentFault(
             f"the worker group failed: {str(error).strip().splitlines()[-1][:400]}",
@@ -89,13 +91,15 @@ def launch(
             ray.shutdown()
 
 
-def _wait(fit: Callable[[], ResultT]) -> ResultT:
+def _wait(fit: Callable[[], ResultT], watch: Callable[[], None]) -> ResultT:
     """Run in a side thread: in the main thread Ray would replace our SIGINT handler and abort without a checkpoint."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ray-train") as pool:
         future = pool.submit(fit)
-        while True:
+        while not future.done():
             with contextlib.suppress(TimeoutError):
-                return future.result(timeout=0.2)  # short waits let the main thread handle signals
+                future.exception(timeout=0.2)  # short waits let the main thread handle signals
+            watch()
+        return future.result()
 
 
 def _prepare_environment() -> None:
@@ -110,7 +114,7 @@ def _prepare_environment() -> None:
 
 def _connect(workers: Workers) -> bool:
     """Attach to RAY_ADDRESS, or start a private Ray on this machine; True when this call connected."""
-    import ray  # noqa: PLC0415
+    import ray
 
     if ray.is_initialized():
         return False

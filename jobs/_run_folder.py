@@ -33,7 +33,9 @@ def read_json(path: Path) -> dict[str, JsonValue] | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise OutputError(f"{path} is damaged", code="OUT_DAMAGED", fix="delete it and run the command again") from error
+        raise OutputError(
+            f"{path} is damaged", code="OUT_DAMAGED", fix="delete it and run the command again"
+        ) from error
     if not isinstance(value, dict):
         raise OutputError(f"{path} does not hold an object", code="OUT_DAMAGED")
     return value

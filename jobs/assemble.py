@@ -9,14 +9,15 @@ import torch
 from pydantic import JsonValue, TypeAdapter
 
 from jobs.configs import Recipe
+from modalities.catalogue import AnySchema, AnyStream, codec_for
 from modalities.draws import derive_seed
-from modalities.catalogue import AnySchema, codec_for
 from modalities.spec import Codec, Modality
 from pipeline.config import to_json
 from pipeline.data.index import Index, load_index
 from pipeline.data.manifest import Manifest, load_manifest, stream_folder
 from pipeline.data.read import ShardReader
-from pipeline.errors import ConfigError
+from pipeline.data.verify import damaged_fitted_files
+from pipeline.errors import ConfigError, Problems
 from pipeline.train.pretraining import Pretraining, name_objectives
 from pipeline.types import Batch
 
@@ -36,10 +37,14 @@ def open_dataset(folder: Path) -> Dataset:
     """Open `folder`. Raises DataError where it is missing or damaged."""
     manifest = load_manifest(folder)
     index = load_index(folder, manifest)
+    if damaged := damaged_fitted_files(folder, manifest):
+        raise Problems(list(damaged))
     schemas: dict[str, AnySchema] = {
         name: TypeAdapter(AnySchema).validate_python(entry.schema_) for name, entry in manifest.streams.items()
     }
-    codecs: dict[str, Codec] = {name: codec_for(schema, stream_folder(folder, name)) for name, schema in schemas.items()}
+    codecs: dict[str, Codec] = {
+        name: codec_for(schema, stream_folder(folder, name)) for name, schema in schemas.items()
+    }
     return Dataset(folder, manifest, index, schemas, ShardReader(folder, manifest, index, codecs))
 
 
@@ -61,12 +66,28 @@ def build_modalities(recipe: Recipe, dataset: Dataset, *, seed: int) -> dict[str
         schema = dataset.schemas[name]
         if schema.kind != stream.kind:
             raise ConfigError(
-                f"stream {name} is of another kind", code="CONFIG_STREAM", field=f"streams.{name}.kind",
-                expected=schema.kind, got=stream.kind,
+                f"stream {name} is of another kind",
+                code="CONFIG_STREAM",
+                field=f"streams.{name}.kind",
+                expected=schema.kind,
+                got=stream.kind,
             )
         torch.manual_seed(derive_seed(seed, "init", name))
-        built[name] = stream.modality(schema, dataset.manifest.streams[name].statistics, stream_folder(dataset.folder, name))  # pyright: ignore[reportArgumentType]
+        built[name] = _build(name, stream, schema, dataset)
     return built
+
+
+def _build(name: str, stream: AnyStream, schema: AnySchema, dataset: Dataset) -> Modality:
+    statistics, folder = dataset.manifest.streams[name].statistics, stream_folder(dataset.folder, name)
+    try:
+        return stream.modality(schema, statistics, folder)  # pyright: ignore[reportArgumentType] - kinds were compared
+    except ValueError as error:
+        raise ConfigError(
+            f"streams.{name}: {error}",
+            code="CONFIG_VALUE",
+            field=f"streams.{name}",
+            fix="change the encoder or the schema",
+        ) from error
 
 
 def build_pretraining(recipe: Recipe, modalities: dict[str, Modality]) -> Pretraining:

@@ -55,13 +55,13 @@ class DataConfig(Config):
 class PretrainConfig(FitConfig):
     """Self-supervised pretraining."""
 
-    workers: int = Field(2, ge=0)
+    workers: int = Field(default=2, ge=0)
     """Ray Train workers; 0 trains in this process without Ray."""
-    threads: int = Field(1, ge=1)
+    threads: int = Field(default=1, ge=1)
     """CPU threads per worker; part of what makes bits repeat."""
-    gpus: float = Field(0, ge=0)
+    gpus: float = Field(default=0, ge=0)
     """GPUs per worker."""
-    max_failures: int = Field(3, ge=0)
+    max_failures: int = Field(default=3, ge=0)
     """Restarts after a lost worker before the job gives up."""
     last: Literal["drop", "pad"] = "drop"
     """What happens to the last partial batch of an epoch."""
@@ -72,15 +72,15 @@ class FinetuneConfig(FitConfig):
 
     optim: OptimConfig = OptimConfig(learning_rate=5e-4)
     """Optimiser of the head; encoder blocks get layer-wise smaller rates."""
-    epochs: int = Field(10, ge=1)
+    epochs: int = Field(default=10, ge=1)
     """Most passes over the labelled samples."""
-    batch_size: int = Field(64, ge=2)
+    batch_size: int = Field(default=64, ge=2)
     """Samples in a batch."""
-    micro_batches: int = Field(1, ge=1)
+    micro_batches: int = Field(default=1, ge=1)
     """Canonical micro-batches."""
-    layer_decay: float = Field(0.75, gt=0, le=1)
+    layer_decay: float = Field(default=0.75, gt=0, le=1)
     """Learning rate of a block relative to the one above it."""
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Label smoothing of the cross-entropy."""
     percents: tuple[float, ...] = (100.0,)
     """Label fractions, in percent of the labelled training split."""
@@ -104,6 +104,8 @@ class TrackingConfig(Config):
     """MLflow experiment; None means the recipe's name."""
     uri: str | None = None
     """Tracking URI; None means MLFLOW_TRACKING_URI or a SQLite file in the working folder."""
+    required: bool = False
+    """Fail the command when something could not be delivered; otherwise that is a warning and `kindred sync` helps."""
 
 
 class Recipe(Config):
@@ -113,7 +115,7 @@ class Recipe(Config):
     """Name of the run in folders and tracking."""
     description: str = ""
     """One paragraph for the report."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """Seed of everything random."""
     out: str | None = None
     """Run folder; None means `runs/<name>`."""

@@ -95,7 +95,9 @@ def _fit(context: Context, dataset: Dataset, task: Classification, *, rows: np.n
     assert config is not None  # noqa: S101
     size = min(config.batch_size, len(rows) // config.micro_batches * config.micro_batches)
     if size < config.micro_batches:
-        raise ConfigError("fewer labelled samples than micro-batches", code="CONFIG_VALUE", field="finetune.micro_batches")
+        raise ConfigError(
+            "fewer labelled samples than micro-batches", code="CONFIG_VALUE", field="finetune.micro_batches"
+        )
     torch.set_num_threads(recipe.pretrain.threads * max(1, recipe.pretrain.workers))
     folder = context.folder.stage("finetune") / name
     folder.mkdir(exist_ok=True)

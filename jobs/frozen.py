@@ -34,7 +34,7 @@ def encoders_of(recipe: Recipe, dataset: Dataset, tensors: dict[str, torch.Tenso
 
 
 def encoded_features(encoders: nn.ModuleDict, dataset: Dataset, *, path: Path) -> Features:
-    """Features of every sample, computed once into `path`. Raises TrainingHealthError if encoding changed the encoders."""
+    """Features of every sample, computed once into `path`. Raises TrainingHealthError if that changed the encoders."""
     encoder_hash = _hash(encoders)
     if path.exists():
         return read_features(path, encoder_hash=encoder_hash)

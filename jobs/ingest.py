@@ -47,7 +47,10 @@ def _raw_files(out: Path, data: DataConfig) -> Path:
     if data.generate is None:
         if data.root is None:
             raise ConfigError(
-                "the recipe needs the folder of its raw files", code="CONFIG_MISSING", field="data.root", fix="add data.root=DIR"
+                "the recipe needs the folder of its raw files",
+                code="CONFIG_MISSING",
+                field="data.root",
+                fix="add data.root=DIR",
             )
         root = Path(data.root)
         if not root.is_dir():
@@ -55,11 +58,11 @@ def _raw_files(out: Path, data: DataConfig) -> Path:
         return root
     root = Path(data.root) if data.root else out / "raw"
     if isinstance(data.generate, PlantedConfig):
-        from jobs.planted.write import write_planted  # noqa: PLC0415
+        from jobs.planted.write import write_planted
 
         write_planted(data.generate, root)
     else:
-        from jobs.bundled import write_bundled  # noqa: PLC0415 - optional extra
+        from jobs.bundled import write_bundled
 
         write_bundled(data.generate.name, root)
     return root

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from pydantic import JsonValue
 
+from jobs._console import Console
 from jobs._ray import Workers, launch
 from jobs._run_folder import write_json
 from jobs._signals import STOP_FILE, graceful_stop
@@ -24,11 +25,13 @@ from jobs.configs import Recipe
 from pipeline import errors
 from pipeline.data.plan import Plan
 from pipeline.errors import EnvironmentFault, KindredError, Problems
-from pipeline.tracking import Spool
+from pipeline.tracking import Spool, read_spool
 from pipeline.train.checkpoint import CheckpointStore
 from pipeline.train.loop import Fit, FitResult, run_fit
 from pipeline.train.optim import parameter_groups
 from pipeline.worker import GroupWorker, SingleWorker, Worker
+
+PREFIX = "pretrain/"
 
 
 def pretrain(recipe: Recipe, data: Path, folder: Path) -> FitResult:
@@ -45,11 +48,30 @@ def pretrain(recipe: Recipe, data: Path, folder: Path) -> FitResult:
     workers = Workers(
         count=recipe.pretrain.workers, gpus=recipe.pretrain.gpus, max_failures=recipe.pretrain.max_failures
     )
+    num_steps = recipe.pretrain.epochs * pretraining_order(recipe, open_dataset(data)).steps_per_epoch
     try:
-        value = launch(train_worker, config, workers, guard=_guard(folder))
+        value = launch(
+            train_worker, config, workers, guard=_guard(folder), watch=_Follow(_spool_path(folder), num_steps)
+        )
     except EnvironmentFault as error:
         raise _first_error(folder) or error from error
     return FitResult(**json.loads(str(value)))
+
+
+class _Follow:
+    """Shows what the workers log: they have no terminal."""
+
+    def __init__(self, path: Path, total: int) -> None:
+        self.path, self.total, self.console = path, total, Console()
+        self.offset = path.stat().st_size if path.exists() else 0
+
+    def __call__(self) -> None:
+        records, self.offset = read_spool(self.path, self.offset)
+        for record in records:
+            values = record.floats()
+            shown = {name.removeprefix(PREFIX): value for name, value in values.items()}
+            if record.kind == "metrics":
+                self.console.training(record.step, self.total, shown)
 
 
 @contextlib.contextmanager
@@ -86,7 +108,7 @@ def _fit(recipe: Recipe, data: Path, folder: Path, worker: Worker) -> FitResult:
     torch.use_deterministic_algorithms(config.reduce == "exact", warn_only=torch.cuda.is_available())
     dataset = open_dataset(data)
     task = build_pretraining(recipe, build_modalities(recipe, dataset, seed=recipe.seed))
-    run = Spool(folder.parent / "tracking" / "pretrain.jsonl", prefix="pretrain/")
+    run = Spool(_spool_path(folder), prefix=PREFIX)
     stop = folder / STOP_FILE
     groups = parameter_groups(task.module, config.optim) + parameter_groups(task.objectives, config.optim)
     return run_fit(
@@ -103,8 +125,13 @@ def _fit(recipe: Recipe, data: Path, folder: Path, worker: Worker) -> FitResult:
             groups=groups,
             device=worker_device(),
             stop=stop.exists,
+            on_step=Console().training if worker.world == 1 else lambda step, total, metrics: None,
         )
     )
+
+
+def _spool_path(folder: Path) -> Path:
+    return folder.parent / "tracking" / f"{folder.name}.jsonl"
 
 
 def worker_device() -> torch.device:

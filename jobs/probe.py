@@ -86,16 +86,15 @@ def _chance(task: ProbeTask) -> float:
 
 def _warnings(recipe: Recipe, task: ProbeTask, rows: list[ProbeRow]) -> list[JsonValue]:
     """Metadata that predicts the label is a leak, or a property of the recording that everybody should know."""
-    found: list[JsonValue] = []
     chance, tested = _chance(task), int((task.labels[task.test] >= 0).sum())
     limit = chance + 3 * (chance * (1 - chance) / tested) ** 0.5
-    for row in rows:
-        if row.source == "metadata" and row.percent == max(recipe.probe.label_percents) and row.accuracy > limit:
-            found.append(
-                f"Metadata alone (groups, duration, which streams exist) predicts {recipe.label} at "
-                f"{100 * row.accuracy:.1f} %, chance is {100 * chance:.1f} %."
-            )
-    return found
+    every = max(recipe.probe.label_percents)
+    telling = [r for r in rows if r.source == "metadata" and r.percent == every and r.accuracy > limit]
+    return [
+        f"Metadata alone (groups, duration, which streams exist) predicts {recipe.label} at "
+        f"{100 * row.accuracy:.1f} %, chance is {100 * chance:.1f} %."
+        for row in telling
+    ]
 
 
 def _draw(context: Context, dataset: Dataset, task: ProbeTask, table: Features, rows: list[ProbeRow]) -> None:
@@ -108,7 +107,12 @@ def _draw(context: Context, dataset: Dataset, task: ProbeTask, table: Features, 
     xy = _two_dimensions(fuse(table, list(recipe.streams), train=task.train)[shown])
     groups = {str(recipe.label): [names[k] for k in task.labels[shown]]}
     groups |= {name: [str(value) for value in column[shown]] for name, column in index.groups.items()}
-    best = next(r for r in rows if (r.source, r.subset, r.method) == ("probe", "fused", "linear") and r.percent == max(recipe.probe.label_percents))
+    best = next(
+        r
+        for r in rows
+        if (r.source, r.subset, r.method) == ("probe", "fused", "linear")
+        and r.percent == max(recipe.probe.label_percents)
+    )
     drawn = {
         "maps": [{"title": "Test samples, fused features", "xy": np.round(xy, 3).tolist(), "groups": groups}],
         "confusions": [{"title": "Linear probe, fused", "counts": best.confusion.tolist(), "names": list(names)}],

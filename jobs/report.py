@@ -78,7 +78,9 @@ def _texts(value: JsonValue) -> list[str]:
 
 
 def _leaks(recipe: Recipe) -> list[str]:
-    return [f"The stream {name} is declared to show the label: this run is weakly supervised." for name in recipe.leak.allow]
+    return [
+        f"The stream {name} is declared to show the label: this run is weakly supervised." for name in recipe.leak.allow
+    ]
 
 
 def _provenance(manifest: Manifest, folder: RunFolder) -> dict[str, str]:
@@ -91,4 +93,3 @@ def _provenance(manifest: Manifest, folder: RunFolder) -> dict[str, str]:
         "pretraining state": str(pretrained.get("state_hash")),
         **{name: text for name, text in provenance().items() if not name.startswith("mlflow.source.t")},
     }
-

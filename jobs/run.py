@@ -57,7 +57,7 @@ def _run_tracked(recipe: Recipe, folder: RunFolder, stages: Sequence[str]) -> No
     )
     write_json(folder.path / "recipe.json", document)
     Console().settings(f"kindred {recipe.name}", _headline(recipe))
-    with tracked(folder.path, identity, uri=recipe.tracking.uri) as tracking:
+    with tracked(folder.path, identity, uri=recipe.tracking.uri, required=recipe.tracking.required) as tracking:
         tracking.run.artifact(folder.path / "recipe.json", "recipe.json")
         for name in stages:
             _run_stage(name, recipe, folder, tracking)

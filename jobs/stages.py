@@ -58,7 +58,9 @@ def _pretrain_identity(recipe: Recipe, folder: RunFolder) -> Result:
 def _pretrain(context: Context) -> Result:
     recipe, folder = context.recipe, context.folder
     dataset = open_dataset(recipe.dataset_folder)
-    context.spool.dataset(name=dataset.manifest.name, digest=dataset.manifest.sha256, source=str(dataset.folder.resolve()))
+    context.spool.dataset(
+        name=dataset.manifest.name, digest=dataset.manifest.sha256, source=str(dataset.folder.resolve())
+    )
     result = pretrain(recipe, recipe.dataset_folder, folder.stage("pretrain"))
     records, _ = read_spool(context.spool.path)
     last: Result = {name: points[-1][1] for name, points in history(records).items() if name.startswith("pretrain/")}
@@ -71,7 +73,9 @@ def _downstream_identity(*sections: str) -> Callable[[Recipe, RunFolder], Result
         pretrained = folder.result("pretrain")
         if pretrained is None:
             raise OutputError(
-                f"{folder.path} holds no finished pretraining", code="OUT_NO_PRETRAIN", fix="run `kindred pretrain` first"
+                f"{folder.path} holds no finished pretraining",
+                code="OUT_NO_PRETRAIN",
+                fix="run `kindred pretrain` first",
             )
         return {"state_hash": pretrained["state_hash"], **_section(recipe, "label", "subject", "leak", *sections)}
 
@@ -79,19 +83,19 @@ def _downstream_identity(*sections: str) -> Callable[[Recipe, RunFolder], Result
 
 
 def _probe(context: Context) -> Result:
-    from jobs.probe import probe  # noqa: PLC0415 - scikit-learn and torchmetrics are slow to import
+    from jobs.probe import probe
 
     return probe(context)
 
 
 def _finetune(context: Context) -> Result:
-    from jobs.finetune import finetune  # noqa: PLC0415
+    from jobs.finetune import finetune
 
     return finetune(context)
 
 
 def _report(context: Context) -> Result:
-    from jobs.report import report  # noqa: PLC0415
+    from jobs.report import report
 
     return report(context)
 

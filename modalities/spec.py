@@ -60,9 +60,7 @@ class Signal:
     def to(self, device: torch.device) -> "Signal":
         """Copy to a device; asynchronous where the memory is pinned."""
         mask = None if self.mask is None else self.mask.to(device, non_blocking=True)
-        return Signal(
-            self.values.to(device, non_blocking=True), mask, self.present.to(device, non_blocking=True)
-        )
+        return Signal(self.values.to(device, non_blocking=True), mask, self.present.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ def load_config(kind: type[ConfigT], path: Path, overrides: Sequence[str] = ()) 
     """Read a recipe, apply `a.b.0.c=value` overrides, validate. Raises ConfigError or Problems."""
     document = load_yaml(path)
     if not isinstance(document, dict):
-        raise ConfigError(f"{path} must hold a mapping", code="CONFIG_TYPE", expected="mapping", got=type(document).__name__)
+        raise ConfigError(
+            f"{path} must hold a mapping", code="CONFIG_TYPE", expected="mapping", got=type(document).__name__
+        )
     return build_config(kind, document, overrides)
 
 

@@ -24,7 +24,7 @@ class KindredError(Exception):
     exit_code: ClassVar[int] = 70
     fields: ClassVar[tuple[str, ...]] = ("shard", "offset", "key", "field", "expected", "got")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the fields of the contract, all optional keywords
         self,
         message: str,
         *,
@@ -53,7 +53,11 @@ class KindredError(Exception):
     def __str__(self) -> str:
         details = {name: getattr(self, name) for name in self.fields if getattr(self, name) is not None}
         where = " ".join(f"{name}={_plain(value)}" for name, value in details.items())
-        parts = [f"{self.code}: {_escape(self.message)}", f"[{where}]" if where else "", self.fix and f"Fix: {self.fix}"]
+        parts = [
+            f"{self.code}: {_escape(self.message)}",
+            f"[{where}]" if where else "",
+            self.fix and f"Fix: {self.fix}",
+        ]
         return " ".join(part for part in parts if part)
 
 
@@ -71,46 +75,68 @@ def _escape(text: str) -> str:
 
 
 class ConfigError(KindredError):
+    """A recipe, an override or a path in them is wrong."""
+
     exit_code = 64
 
 
 class DataError(KindredError):
+    """A record, sample, shard or manifest is wrong."""
+
     exit_code = 65
 
 
 class LeakError(DataError):
+    """A group, window or content lies on both sides of a split."""
+
     exit_code = 65
 
 
 class CheckpointError(KindredError):
+    """A checkpoint or its weights are missing, damaged or of something else."""
+
     exit_code = 66
 
 
 class TrackingError(KindredError):
+    """The tracking server or its run is not usable."""
+
     exit_code = 69
 
 
 class EnvironmentFault(KindredError):
+    """The machine or its services cannot run the job."""
+
     exit_code = 71
 
 
 class OutputError(KindredError):
+    """The run folder is not usable."""
+
     exit_code = 73
 
 
 class StorageError(KindredError):
+    """The disk refused to write."""
+
     exit_code = 74
 
 
 class Preempted(KindredError):
+    """The job stopped on request, after a checkpoint."""
+
     exit_code = 75
 
 
 class TrainingHealthError(KindredError):
+    """Training left its healthy range."""
+
     exit_code = 76
 
 
 class SecurityError(KindredError):
+    """Something untrusted asked for what is forbidden."""
+
     exit_code = 77
 
 

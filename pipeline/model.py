@@ -45,7 +45,12 @@ class PretrainModel(nn.Module):
         self.encoders = nn.ModuleDict(dict(encoders))
         self.projectors = nn.ModuleDict(
             {
-                objective: nn.ModuleDict({name: projector(encoders[name].width, config) for name in streams})
+                objective: nn.ModuleDict(
+                    {
+                        name: projector(int(encoders[name].width), config)  # pyright: ignore[reportArgumentType] - spec.Encoder
+                        for name in streams
+                    }
+                )
                 for objective, (config, streams) in projections.items()
             }
         )
@@ -53,7 +58,7 @@ class PretrainModel(nn.Module):
 
 @torch.no_grad()
 def pooled_features(encoders: nn.ModuleDict, signals: Mapping[str, Signal]) -> dict[str, Tensor]:
-    """Pooled features of every stream, float32 (B, D) on the CPU; zeros where absent. Evaluation mode is the caller's."""
+    """Pooled features of every stream, float32 (B, D) on the CPU; zeros where absent. The caller sets eval mode."""
     results = {}
     for name, encoder in encoders.items():
         signal = signals[name]

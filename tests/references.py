@@ -40,7 +40,9 @@ def symmetric_info_nce_loop(a: Tensor, b: Tensor, paired: list[bool], content: l
     losses = []
     for i in kept:
         for query, keys in ((a, b), (b, a)):
-            scores = {j: math.exp(cosine(query[i], keys[j]) / temperature) for j in kept if j == i or content[j] != content[i]}
+            scores = {
+                j: math.exp(cosine(query[i], keys[j]) / temperature) for j in kept if j == i or content[j] != content[i]
+            }
             losses.append(-math.log(scores[i] / sum(scores.values())))
     return sum(losses) / len(losses) if losses else 0.0
 

@@ -83,5 +83,3 @@ class InOrder:
     def batch(self, epoch: int, step: int) -> np.ndarray:
         order = np.random.default_rng(epoch).permutation(self.num_samples)
         return order[step * self.batch_size : (step + 1) * self.batch_size]
-
-

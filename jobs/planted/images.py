@@ -35,7 +35,8 @@ def _backdrop(event: Event, config: PlantedConfig) -> np.ndarray:
     room = generator(config, "room", event.session).random(2)
     rng = generator(config, "backdrop", event.key)
     hue, slope, angle = rng.random() * 0.3, rng.uniform(0.0, 40.0), rng.uniform(0.0, 2 * np.pi)
-    colour = np.array(colorsys.hsv_to_rgb((hue + room[0] * config.session_drift) % 1.0, 0.5, 0.25 + 0.15 * room[1]))
+    light = 0.325 + 0.15 * (room[1] - 0.5) * config.session_drift
+    colour = np.array(colorsys.hsv_to_rgb((hue + room[0] * config.session_drift) % 1.0, 0.5, light))
     axis = np.linspace(-1, 1, SIZE * _OVERSAMPLE)
     ramp = np.cos(angle) * axis[:, None] + np.sin(angle) * axis[None, :]
     return np.clip(colour * 255 + slope * config.photo_clutter * ramp[..., None], 0, 255).astype(np.uint8)

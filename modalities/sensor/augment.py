@@ -6,6 +6,7 @@ from pydantic import Field
 
 from modalities.sensor.amplitude import ChannelDropout, FrequencyMask, Jitter, Rotation, Scaling, TimeMask
 from modalities.sensor.timing import CropResize, Permutation, TimeShift, TimeWarp
+from modalities.sensor.tsaug_recipe import TsaugRecipe
 
 AnySensorTransform = Annotated[
     Jitter
@@ -17,6 +18,7 @@ AnySensorTransform = Annotated[
     | CropResize
     | TimeWarp
     | Permutation
-    | TimeShift,
+    | TimeShift
+    | TsaugRecipe,
     Field(discriminator="kind"),
 ]

@@ -42,7 +42,7 @@ class StartTime(Config):
 class Description(Config):
     """Raw files: which records there are, where their streams are, how they are cut and split."""
 
-    name: str = Field("data", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
+    name: str = Field(default="data", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
     """Name of the data set in its manifest and in tracking."""
     records: AnyRecords
     """The table of records."""
@@ -62,7 +62,7 @@ class Description(Config):
     """Allow samples with identical content in different splits."""
     policy: Literal["strict", "quarantine"] = "strict"
     """strict refuses a data set with bad records; quarantine leaves them out and lists them in the manifest."""
-    shard_mib: float = Field(64.0, gt=0, le=4096)
+    shard_mib: float = Field(default=64.0, gt=0, le=4096)
     """Shards are closed once they reach this size."""
 
     @model_validator(mode="after")

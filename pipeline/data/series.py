@@ -59,7 +59,7 @@ class SeriesSource(FileSource):
     """Channels to keep, in this order; null keeps all."""
     crop_s: tuple[float, float] | None = None
     """Keep the steps from the first to before the second time, in seconds; null keeps all."""
-    rate_tolerance: float = Field(0.005, ge=0, lt=1)
+    rate_tolerance: float = Field(default=0.005, ge=0, lt=1)
     """Allowed relative difference between the declared rate and the one found in the file."""
 
     @field_validator("channels")

@@ -19,7 +19,7 @@ _CHUNK = 1 << 20
 def verify_shards(folder: Path, manifest: Manifest, *, progress: Callable[[int, int], None] | None = None) -> None:
     """Check index, fitted files and the sha256 of every shard. Raises Problems naming damaged shards and samples."""
     index = load_index(folder, manifest)
-    problems: list[KindredError] = list(_fitted_files(folder, manifest))
+    problems: list[KindredError] = list(damaged_fitted_files(folder, manifest))
     for number, entry in enumerate(manifest.shards):
         try:
             problems += _verify_shard(folder, entry, index=index, number=number)
@@ -31,7 +31,7 @@ def verify_shards(folder: Path, manifest: Manifest, *, progress: Callable[[int, 
         raise Problems(problems)
 
 
-def _fitted_files(folder: Path, manifest: Manifest) -> list[DataError]:
+def damaged_fitted_files(folder: Path, manifest: Manifest) -> list[DataError]:
     problems = []
     for stream, entry in manifest.streams.items():
         for name, expected in entry.files.items():

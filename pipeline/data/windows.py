@@ -20,9 +20,9 @@ class WindowConfig(Config):
     """Length of a window in seconds."""
     stride_s: PositiveFloat
     """Distance between the starts of neighbouring windows in seconds."""
-    min_fraction: float = Field(1.0, gt=0, le=1)
+    min_fraction: float = Field(default=1.0, gt=0, le=1)
     """A series takes part in a window when it covers at least this share of the window's steps."""
-    min_observed: float = Field(0.5, ge=0, le=1)
+    min_observed: float = Field(default=0.5, ge=0, le=1)
     """... and at least this share of its covered entries is not NaN."""
 
 

@@ -16,9 +16,9 @@ _CONSTANT = 1e-6  # a deviation below this share of the mean is float32 rounding
 def fuse(features: Features, streams: Sequence[str], *, train: NDArray[np.int64]) -> Matrix:
     """Concatenate streams side by side, standardised by training rows: (N, D').
 
-    Mean and deviation of a stream come from the rows `train` (n,) that have it. Absent rows are 0 after
-    standardisation, that is the training mean, and one standardised presence column is added for every stream that any row lacks.
-    Columns constant over the training rows become 0. Raises DataError for unknown streams.
+    Mean and deviation of a stream come from the rows `train` (n,) that have it. Absent rows are the training
+    mean, 0, and one standardised presence column is added for every stream that any row lacks. Columns
+    constant over the training rows become 0. Raises DataError for unknown streams.
     """
     unknown = [name for name in streams if name not in features.values]
     if unknown or not streams:

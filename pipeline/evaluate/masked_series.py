@@ -61,7 +61,7 @@ def quantiles(x: Series, m: Mask, levels: tuple[float, ...]) -> Series:
     below = np.floor(position).astype(np.int64)
     above = np.ceil(position).astype(np.int64)
     low, high = (np.take_along_axis(ordered, index, axis=2) for index in (below, above))
-    seen = m.any(axis=2)[:, :, None]
+    seen = m.any(axis=2, keepdims=True)
     low, high = np.where(seen, low, 0.0), np.where(seen, high, 0.0)
     return low + (high - low) * (position - below)
 
@@ -101,7 +101,7 @@ def filled(x: Series, m: Mask) -> Series:
     right = np.where(after < last, after, np.maximum(before, 0))
     low, high = np.take_along_axis(x, left, axis=2), np.take_along_axis(x, right, axis=2)
     share = (steps - left) / np.maximum(right - left, 1)
-    return np.where(m.any(axis=2)[:, :, None], low + (high - low) * np.clip(share, 0.0, 1.0), 0.0)
+    return np.where(m.any(axis=2, keepdims=True), low + (high - low) * np.clip(share, 0.0, 1.0), 0.0)
 
 
 def resampled(x: Series, m: Mask, frames: int) -> Series:

@@ -13,8 +13,8 @@ class ProbeRow:
     """Results of one method on one feature table at one percentage of labels, over label draws.
 
     source: "probe" for learned features, else the control's name. num_labels: labelled training samples of a draw.
-    shots: samples a class where the percentage was too small for one a class, else None. accuracies, chosen (C or k): one a
-    draw; validated: whether held-out groups chose it in every draw. f1_macro and recall_min are means over draws.
+    shots: samples a class where the percentage was too small for one, else None. accuracies, chosen (C, k): per draw;
+    validated: whether held-out groups chose it in every draw. f1_macro and recall_min are means over draws.
     interval: 95 % over test groups, None with one group. confusion: (K, K) summed over draws, rows are true classes.
     """
 

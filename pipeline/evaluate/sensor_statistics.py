@@ -63,7 +63,8 @@ def _centred(x: series.Series, m: series.Mask, centre: int | None) -> tuple[seri
     """Each triple relative to triple `centre`, which itself stays."""
     if centre is None:
         return x, m
-    triples, seen = (values.reshape(len(x), -1, 3, x.shape[2]) for values in (x, m))
+    shape = (len(x), -1, 3, x.shape[2])
+    triples, seen = x.reshape(shape), m.reshape(shape)
     others = np.arange(triples.shape[1])[:, None, None] != centre
     moved = np.where(others, triples - triples[:, centre : centre + 1], triples)
     known = np.where(others, seen & seen[:, centre : centre + 1], seen)
@@ -72,6 +73,7 @@ def _centred(x: series.Series, m: series.Mask, centre: int | None) -> tuple[seri
 
 def _with_magnitudes(x: series.Series, m: series.Mask) -> tuple[series.Series, series.Mask]:
     """One further channel per triple: its Euclidean norm, observed where all three axes are."""
-    triples, seen = (values.reshape(len(x), -1, 3, x.shape[2]) for values in (x, m))
+    shape = (len(x), -1, 3, x.shape[2])
+    triples, seen = x.reshape(shape), m.reshape(shape)
     magnitudes = np.sqrt((triples**2).sum(axis=2))
     return np.concatenate([x, magnitudes], axis=1), np.concatenate([m, seen.all(axis=2)], axis=1)

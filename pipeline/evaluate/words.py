@@ -18,7 +18,11 @@ class Words:
 
     def __init__(self, *, max_features: int = 2000) -> None:
         """max_features: the most frequent tokens and pairs of neighbouring tokens are kept."""
-        self._vectorizer = TfidfVectorizer(analyzer=_terms, max_features=max_features, sublinear_tf=True)
+        self._vectorizer = TfidfVectorizer(  # pyright: ignore[reportArgumentType] - its stub lacks callables
+            analyzer=_terms,  # pyright: ignore[reportArgumentType] - the stub knows only str
+            max_features=max_features,
+            sublinear_tf=True,
+        )
 
     def fit(self, signals: Iterable[Signal]) -> "Words":
         """Learn vocabulary and document frequencies. Raises DataError where no training sample has text."""

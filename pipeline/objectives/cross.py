@@ -74,7 +74,7 @@ class CrossModal(ObjectiveConfig):
 
     kind: Literal["cross"] = "cross"
     """Cross-modal InfoNCE over every pair of streams."""
-    temperature: float = Field(0.1, ge=0.01)
+    temperature: float = Field(default=0.1, ge=0.01)
     """Temperature tau of the cosine."""
     standardize: bool = False
     """Give every embedding dimension zero mean and unit variance over the global batch before the cosine. Embeddings of

@@ -57,7 +57,7 @@ class IntraSample(ObjectiveConfig):
 
     kind: Literal["intra"] = "intra"
     """Intra-sample InfoNCE over augmented views."""
-    temperature: float = Field(0.2, ge=0.01)
+    temperature: float = Field(default=0.2, ge=0.01)
     """Temperature tau of the cosine."""
 
     def build(self, streams: Sequence[str]) -> IntraSampleLoss:

@@ -85,7 +85,7 @@ class Moments(ObjectiveConfig):
 
     kind: Literal["moments"] = "moments"
     """Hierarchical contrast of moments; augmentations must keep time."""
-    alpha: float = Field(0.5, ge=0, le=1)
+    alpha: float = Field(default=0.5, ge=0, le=1)
     """Share of the instance term; the rest is temporal."""
 
     def build(self, streams: Sequence[str]) -> MomentsLoss:

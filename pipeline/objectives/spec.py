@@ -12,9 +12,9 @@ from pipeline.types import Embeddings, LossTerms
 class Projection(Config):
     """Projector between pooled features and the objective: linear, ReLU, linear (arXiv 2002.05709, section 4.2)."""
 
-    hidden: int = Field(256, ge=1)
+    hidden: int = Field(default=256, ge=1)
     """Width of the hidden layer."""
-    dim: int = Field(128, ge=2)
+    dim: int = Field(default=128, ge=2)
     """Size d of the embedding the loss sees."""
 
 
@@ -34,7 +34,7 @@ class ObjectiveConfig(Config):
     needs_time: ClassVar[bool] = False
     """True when position t of every view must show moment t, so augmentations that move time are refused."""
 
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0)
     """Weight in the total, sum(weight * loss) / sum(weight)."""
     streams: tuple[str, ...] | None = None
     """Streams it reads; None means every stream it can read."""

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -14,12 +14,12 @@ from pydantic import Field, JsonValue
 from modalities.spec import Config
 from pipeline.data.prefetch import prefetch
 from pipeline.errors import ConfigError, Preempted, TrainingHealthError
+from pipeline.tracking import Run
 from pipeline.train.checkpoint import CheckpointStore
 from pipeline.train.optim import OptimConfig, build_optimizer, learning_rate_scale, set_learning_rate
 from pipeline.train.reduce import GlobalStep
 from pipeline.train.state import TrainState
 from pipeline.train.task import Outputs, Task
-from pipeline.tracking import Run
 from pipeline.types import Batch, Cursor, LossTerms
 from pipeline.worker import Worker, owned_micro_batches
 
@@ -29,32 +29,33 @@ _log = logging.getLogger(__name__)
 class FitConfig(Config):
     """How long and in which batches a stage trains."""
 
-    epochs: int = Field(10, ge=1)
+    epochs: int = Field(default=10, ge=1)
     """Passes over the training samples."""
-    batch_size: int = Field(256, ge=2)
+    batch_size: int = Field(default=256, ge=2)
     """Samples in a global batch, over all workers."""
-    micro_batches: int = Field(4, ge=1)
+    micro_batches: int = Field(default=4, ge=1)
     """Canonical micro-batches of a global batch; the largest useful number of workers."""
     reduce: Literal["exact", "fast"] = "exact"
     """`exact`: the same bits for any number of workers; `fast`: all-reduce."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Autocast precision of the encoders; losses are always float32."""
-    ema_decay: float | None = Field(None, gt=0, lt=1)
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
     """Decay of the weight average that downstream stages use; None means the last weights are used."""
     optim: OptimConfig = OptimConfig()
     """Optimiser and schedule."""
-    checkpoint_every: int = Field(50, ge=1)
+    checkpoint_every: int = Field(default=50, ge=1)
     """Steps between checkpoints; the last step always has one."""
-    log_every: int = Field(10, ge=1)
+    log_every: int = Field(default=10, ge=1)
     """Steps between logged metrics."""
-    monitor_every: int = Field(50, ge=1)
+    monitor_every: int = Field(default=50, ge=1)
     """Steps between collapse monitors."""
 
 
 class Order(Protocol):
     """The plan: a pure function from (epoch, step) to sample indices."""
 
-    steps_per_epoch: int
+    @property
+    def steps_per_epoch(self) -> int: ...
 
     def batch(self, epoch: int, step: int) -> np.ndarray: ...
 
@@ -73,7 +74,7 @@ class Fit:
     identity: Mapping[str, JsonValue]
     seed: int
     groups: list[dict[str, object]]
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     stop: Callable[[], bool] = lambda: False
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, metrics: None
     after_epoch: Callable[[int], bool] = lambda epoch: False
@@ -128,12 +129,14 @@ class _Loop:
             seed=fit.seed,
         )
         self.parameters = [p for group in self.state.optimizer.param_groups for p in group["params"]]
-        self.waited = self.trained = 0.0
+        self.waited = 0.0
+        self.logged = (0.0, 0)
         self.saved = ""
 
     def run(self) -> FitResult:
         self._resume()
         started, first = time.perf_counter(), self.state.step
+        self.logged = (started, first)
         batches = prefetch(self._batches(), depth=2)
         try:
             while self.state.step < self.num_steps:
@@ -163,7 +166,10 @@ class _Loop:
         agreed = self.fit.worker.agree(found)
         if agreed != found:
             raise TrainingHealthError(
-                "workers see different checkpoints", code="RANK_DESYNC", expected=agreed, got=found,
+                "workers see different checkpoints",
+                code="RANK_DESYNC",
+                expected=agreed,
+                got=found,
                 fix="put the run folder on storage every node shares",
             )
         if checkpoint is not None:
@@ -244,11 +250,18 @@ class _Loop:
             metrics |= {"loss/total": float(total.detach())}
             metrics |= {f"loss/{name}": float(value.detach()) for name, value in terms.terms.items()}
             metrics |= {"gradient_norm": norm, "learning_rate": self.state.optimizer.param_groups[0]["lr"]}
+            metrics["samples_per_s"] = self._rate()
         if step % self.config.monitor_every == 0 or last:
             metrics |= {f"health/{name}": value for name, value in self.fit.task.monitors(leaves).items()}
         if metrics:
             self.fit.run.metrics(metrics, step)
             self.fit.on_step(step, self.num_steps, metrics)
+
+    def _rate(self) -> float:
+        """Samples per second since the last logged step."""
+        (then, before), now = self.logged, time.perf_counter()
+        self.logged = (now, self.state.step)
+        return (self.state.step - before) * self.config.batch_size / max(now - then, 1e-9)
 
     def _save(self) -> None:
         if self.fit.worker.rank == 0:

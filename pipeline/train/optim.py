@@ -13,17 +13,17 @@ from modalities.spec import Config
 class OptimConfig(Config):
     """AdamW with linear warm-up and cosine decay."""
 
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     """Peak learning rate."""
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
     """Decoupled weight decay (arXiv 1711.05101); none on biases, norms and other one-dimensional parameters."""
-    warmup_fraction: float = Field(0.05, ge=0, lt=1)
+    warmup_fraction: float = Field(default=0.05, ge=0, lt=1)
     """Share of all steps with linear warm-up."""
-    final_fraction: float = Field(0.0, ge=0, le=1)
+    final_fraction: float = Field(default=0.0, ge=0, le=1)
     """Learning rate of the last step as a share of the peak."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """Shape after the warm-up."""
-    clip_norm: float | None = Field(1.0, gt=0)
+    clip_norm: float | None = Field(default=1.0, gt=0)
     """Largest global gradient norm; None means no clipping."""
 
 

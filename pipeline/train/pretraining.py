@@ -95,9 +95,7 @@ class Pretraining:
         stacked = Signal(torch.cat([v.values for v in made]), mask, torch.cat([v.present for v in made]))
         return encode_present(self.module.encoders[stream], stacked)
 
-    def _project(
-        self, objective: NamedObjective, stream: str, encoded: Encoded | None, signal: Signal
-    ) -> Outputs:
+    def _project(self, objective: NamedObjective, stream: str, encoded: Encoded | None, signal: Signal) -> Outputs:
         views = self.num_views(stream)
         present = signal.present.repeat(views)
         head = self.module.projectors[objective.name][stream]  # pyright: ignore[reportIndexIssue]

@@ -12,10 +12,15 @@ Outputs = dict[str, Tensor]
 class Task(Protocol):
     """Pretraining or fine-tuning."""
 
-    module: nn.Module
-    """Everything trained by `outputs`, and everything a checkpoint must hold."""
-    objectives: nn.Module
-    """Parameters used only inside `loss`; every rank computes the same gradient for them."""
+    @property
+    def module(self) -> nn.Module:
+        """Everything trained by `outputs`, and everything a checkpoint must hold."""
+        ...
+
+    @property
+    def objectives(self) -> nn.Module:
+        """Parameters used only inside `loss`; every rank computes the same gradient for them."""
+        ...
 
     def outputs(self, batch: Batch, *, epoch: int) -> Outputs:
         """Forward pass of one micro-batch; every tensor has the samples as axis 0 and a shape that no rank decides."""

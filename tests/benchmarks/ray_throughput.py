@@ -6,7 +6,6 @@ Both sides run the same worker function with the same recipe on an ingested data
 after its first step. Samples per second are counted between the first and the last logged step, so start-up is not
 in them. Prints every round and one ratio (median over rounds).
 """
-# ruff: noqa: T201
 
 import argparse
 import json

@@ -27,7 +27,9 @@ def test_no_file_is_long(path: Path) -> None:
 def test_functions_are_short_and_modules_say_what_they_hold(path: Path) -> None:
     tree = ast.parse(path.read_text())
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    long = [f"{f.name} ({f.end_lineno - f.lineno + 1})" for f in functions if f.end_lineno and f.end_lineno - f.lineno >= 60]
+    long = [
+        f"{f.name} ({f.end_lineno - f.lineno + 1})" for f in functions if f.end_lineno and f.end_lineno - f.lineno >= 60
+    ]
 
     assert long == []
     assert ast.get_docstring(tree), "a module says what it holds"
@@ -38,8 +40,11 @@ def test_functions_are_short_and_modules_say_what_they_hold(path: Path) -> None:
 def test_public_classes_and_functions_are_documented(path: Path) -> None:
     tree = ast.parse(path.read_text())
     public = [
-        node for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node)
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
     ]
     short = [node.name for node in public if isinstance(node, ast.ClassDef) or (node.end_lineno or 0) - node.lineno > 4]
 
@@ -71,7 +76,13 @@ def test_only_jobs_know_the_world_outside(path: Path) -> None:
     imported = {
         name.split(".")[0]
         for node in ast.walk(ast.parse(path.read_text()))
-        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
     }
 
     assert not imported & {"ray", "mlflow", "argparse", "rich"}
@@ -89,6 +100,8 @@ def test_import_arrows_hold() -> None:
 
 def test_a_test_folder_mirrors_every_package_folder() -> None:
     folders = {path.parent.relative_to(ROOT) for path in SOURCES}
-    missing = [str(f) for f in folders if not (ROOT / "tests" / f).is_dir() or not any((ROOT / "tests" / f).glob("test_*.py"))]
+    missing = [
+        str(f) for f in folders if not (ROOT / "tests" / f).is_dir() or not any((ROOT / "tests" / f).glob("test_*.py"))
+    ]
 
     assert missing == []

@@ -55,12 +55,22 @@ def test_killed_on_two_ray_workers_equals_one_process(workplace: Path, undisturb
     assert result_of(done)["state_hash"] == undisturbed
 
 
-def test_a_finished_command_does_nothing_and_another_configuration_is_refused(workplace: Path, undisturbed: object) -> None:
+def test_a_finished_command_does_nothing_and_another_configuration_is_refused(
+    workplace: Path, undisturbed: object
+) -> None:
     first = kindred("pretrain", "out=run", folder=workplace)
     spool = (workplace / "run" / "tracking" / "pretrain.jsonl").read_bytes()
     again = kindred("pretrain", "out=run", "pretrain.log_every=5", folder=workplace)
     other = kindred("pretrain", "out=run", "pretrain.optim.learning_rate=0.5", folder=workplace)
-    forked = kindred("pretrain", "out=run", "pretrain.epochs=1", f"data.path={workplace}/run/data", "--fork", "short", folder=workplace)
+    forked = kindred(
+        "pretrain",
+        "out=run",
+        "pretrain.epochs=1",
+        f"data.path={workplace}/run/data",
+        "--fork",
+        "short",
+        folder=workplace,
+    )
 
     assert result_of(again)["state_hash"] == result_of(first)["state_hash"] == undisturbed
     assert (workplace / "run" / "tracking" / "pretrain.jsonl").read_bytes() == spool

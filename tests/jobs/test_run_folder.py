@@ -10,7 +10,10 @@ from pipeline.errors import ConfigError, OutputError
 
 
 def test_a_second_process_is_refused_and_told_who_holds_the_run(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from jobs._run_folder import RunFolder\nwith RunFolder(Path(sys.argv[1])).locked(): pass"
+    code = (
+        "import sys; from pathlib import Path; from jobs._run_folder import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).locked(): pass"
+    )
     with RunFolder(tmp_path).locked():
         done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
 

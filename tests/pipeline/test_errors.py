@@ -11,7 +11,9 @@ def _leaves(kind: type[KindredError]) -> list[type[KindredError]]:
 
 
 def test_message_names_where_what_and_fix_and_escapes_control_characters() -> None:
-    error = DataError("checksum", code="DATA_CHECKSUM", shard="s.tar", key="a\x1b[2J\n", expected=1, got=2, fix="re-copy")
+    error = DataError(
+        "checksum", code="DATA_CHECKSUM", shard="s.tar", key="a\x1b[2J\n", expected=1, got=2, fix="re-copy"
+    )
 
     assert str(error) == r"DATA_CHECKSUM: checksum [shard=s.tar key=a\x1b[2J\n expected=1 got=2] Fix: re-copy"
 

@@ -46,7 +46,9 @@ def test_what_is_not_plain_is_refused_with_its_line(text: str, message: str) -> 
 
 
 def test_alias_bomb_is_refused_at_once() -> None:
-    bomb = "a: &a [x, x]\n" + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(20))
+    bomb = "a: &a [x, x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(20)
+    )
 
     started = time.perf_counter()
     with pytest.raises(ConfigError, match="aliases"):

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.objectives.cross import CrossModal, symmetric_info_nce
+from pipeline.objectives.cross import CrossModal, standard_scores, symmetric_info_nce
 from pipeline.objectives.info_nce import distinct
 from pipeline.types import Embeddings
 from tests.references import fixture_a, symmetric_info_nce_loop
@@ -13,7 +13,9 @@ def test_symmetric_form_equals_published_value() -> None:
     first, second = fixture_a()
     everyone = torch.ones(6, dtype=torch.bool)
 
-    loss = symmetric_info_nce(first, second, paired=everyone, negatives=torch.ones(6, 6, dtype=torch.bool), temperature=0.07)
+    loss = symmetric_info_nce(
+        first, second, paired=everyone, negatives=torch.ones(6, 6, dtype=torch.bool), temperature=0.07
+    )
 
     assert abs(float(loss) - 3.50652236) < 1e-6
 
@@ -37,7 +39,11 @@ def test_equals_loop_with_unpaired_and_equal_samples(paired: list[bool], content
 def test_three_streams_give_three_pairs_and_a_lonely_stream_none() -> None:
     first, second = fixture_a()
     views = {"a": first[None], "b": second[None], "c": torch.stack([first, second])}
-    present = {"a": torch.ones(6, dtype=torch.bool), "b": torch.zeros(6, dtype=torch.bool), "c": torch.ones(6, dtype=torch.bool)}
+    present = {
+        "a": torch.ones(6, dtype=torch.bool),
+        "b": torch.zeros(6, dtype=torch.bool),
+        "c": torch.ones(6, dtype=torch.bool),
+    }
     content = {name: torch.arange(6) for name in views}
     loss = CrossModal(temperature=0.1).build(["a", "b", "c"])
 
@@ -46,3 +52,34 @@ def test_three_streams_give_three_pairs_and_a_lonely_stream_none() -> None:
     assert set(terms) == {"a-b", "a-c", "b-c"}
     assert float(terms["a-b"]) == 0.0
     assert float(terms["a-c"]) > 0.0
+
+
+def test_standard_scores_come_from_the_kept_rows_alone() -> None:
+    first, _ = fixture_a()
+    keep = torch.tensor([True, True, False, True, True, False])
+
+    scores = standard_scores(first, keep)
+    moved = standard_scores(torch.where(keep[:, None], first, first + 100.0), keep)
+    kept = scores[keep].double()
+
+    torch.testing.assert_close(kept.mean(dim=0), torch.zeros(first.shape[1]).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(kept, moved[keep].double())
+    spread = first[keep].double().var(dim=0, unbiased=False)
+    torch.testing.assert_close(kept.var(dim=0, unbiased=False), spread / (spread + 1e-5), atol=1e-5, rtol=1e-4)
+    assert bool(standard_scores(first, torch.zeros(6, dtype=torch.bool)).isfinite().all())
+
+
+def test_standardized_loss_ignores_offset_and_scale_of_every_dimension() -> None:
+    first, second = fixture_a()
+    everyone = {name: torch.ones(6, dtype=torch.bool) for name in "ab"}
+    content = {name: torch.arange(6) for name in "ab"}
+
+    def loss(a: torch.Tensor, *, standardize: bool) -> float:
+        views = {"a": a[None], "b": second[None]}
+        built = CrossModal(standardize=standardize).build(["a", "b"])
+        return float(built(Embeddings(torch.arange(6), views, everyone, content)).terms["a-b"])
+
+    moved = first * 3.0 + 50.0
+
+    assert loss(moved, standardize=True) == pytest.approx(loss(first, standardize=True), abs=1e-3)
+    assert abs(loss(moved, standardize=False) - loss(first, standardize=False)) > 0.05

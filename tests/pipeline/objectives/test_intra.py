@@ -27,7 +27,9 @@ def test_nt_xent_equals_loop_with_absent_and_equal_samples(
     first, second = fixture_a()
     expected = nt_xent_loop(first, second, present, content, temperature)
 
-    actual = nt_xent(first, second, present=torch.tensor(present), content=torch.tensor(content), temperature=temperature)
+    actual = nt_xent(
+        first, second, present=torch.tensor(present), content=torch.tensor(content), temperature=temperature
+    )
 
     assert float(actual) == pytest.approx(expected, abs=1e-9)
 

@@ -123,4 +123,7 @@ def test_state_hash_sees_values_names_shapes_and_position() -> None:
     assert state_hash(parts(1), {"step": 1}) == base
     assert state_hash(parts(2), {"step": 1}) != base
     assert state_hash(parts(1), {"step": 2}) != base
-    assert state_hash({"model": {"weight": torch.full((2, 3), 1.0)}, "optimizer": parts(1)["optimizer"]}, {"step": 1}) != base
+    assert (
+        state_hash({"model": {"weight": torch.full((2, 3), 1.0)}, "optimizer": parts(1)["optimizer"]}, {"step": 1})
+        != base
+    )
