@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: install demo demo-seeds test test-faults check fix bench clean
+.PHONY: install demo demo-seeds test check fix bench clean
 
 install: $(STAMP)
 
@@ -20,13 +20,10 @@ demo: $(STAMP)
 	$(BIN)/kindred demo
 
 demo-seeds: $(STAMP)
-	$(BIN)/python -m tests.benchmarks.demo_seeds
+	$(BIN)/python -m tests.benchmarks.seeds jobs/recipes/demo.yaml --seeds 0 1 2
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
-
-test-faults: $(STAMP)
-	$(BIN)/python -m pytest tests/faults -m 'not gpu'
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -39,7 +36,7 @@ fix: $(STAMP)
 	$(BIN)/ruff format .
 
 bench: $(STAMP)
-	$(BIN)/python -m tests.benchmarks.ray_throughput
+	$(BIN)/python -m tests.benchmarks.ray_throughput jobs/recipes/demo.yaml
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .ruff_cache

@@ -10,9 +10,10 @@ import os
 import secrets
 import stat
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,14 +93,24 @@ def launch(
 
 
 def _wait(fit: Callable[[], ResultT], watch: Callable[[], None]) -> ResultT:
-    """Run in a side thread: in the main thread Ray would replace our SIGINT handler and abort without a checkpoint."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ray-train") as pool:
-        future = pool.submit(fit)
-        while not future.done():
-            with contextlib.suppress(TimeoutError):
-                future.exception(timeout=0.2)  # short waits let the main thread handle signals
-            watch()
-        return future.result()
+    """Run in a side thread: in the main thread Ray would replace our SIGINT handler and abort without a checkpoint.
+
+    A daemon thread, so that a second signal ends the process at once.
+    """
+    future: Future[ResultT] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(fit())
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="ray-train", daemon=True).start()
+    while not future.done():
+        with contextlib.suppress(TimeoutError):
+            future.exception(timeout=0.2)  # short waits let the main thread handle signals
+        watch()
+    return future.result()
 
 
 def _prepare_environment() -> None:

@@ -35,7 +35,8 @@ def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages
                 raise
         result, metrics = _collect(recipe, folder), _metrics(folder)
         write_json(folder.path / "result.json", result)
-    Console().results(rows_from_metrics(_floats(metrics)), title=f"{recipe.name}: test accuracy, %")
+    if rows := rows_from_metrics(_floats(metrics)):
+        Console().results(rows, title=f"{recipe.name}: test accuracy, %")
     return result
 
 

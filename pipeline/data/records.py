@@ -31,6 +31,7 @@ class CsvRecords(Config):
     """A CSV table with a header line, one record a row."""
 
     kind: Literal["csv"] = "csv"
+    """The `csv` form."""
     path: str
     """File below the data root, UTF-8."""
     key: str | None
@@ -46,6 +47,7 @@ class ParquetRecords(Config):
     """A Parquet table, one record a row. Time stamps with a zone become integer nanoseconds."""
 
     kind: Literal["parquet"] = "parquet"
+    """The `parquet` form."""
     path: str
     """File below the data root."""
     key: str | None
@@ -63,6 +65,7 @@ class NpzRecords(Config):
     """Arrays of equal length in one npz file; record i is row i of every array."""
 
     kind: Literal["npz"] = "npz"
+    """The `npz` form."""
     path: str
     """File below the data root."""
     columns: dict[str, str] = Field(min_length=1)

@@ -66,6 +66,7 @@ class CsvSource(TableSource):
     """A series in a CSV file with a header line."""
 
     kind: Literal["csv"] = "csv"
+    """The `csv` form."""
 
     def _load(self, path: Path, *, record: Record, data: RawData) -> Series:
         text = decode_utf8(path.read_bytes(), name=path.name)
@@ -86,6 +87,7 @@ class ParquetSource(TableSource):
     """A series in a Parquet file."""
 
     kind: Literal["parquet"] = "parquet"
+    """The `parquet` form."""
 
     def _load(self, path: Path, *, record: Record, data: RawData) -> Series:
         table = read_parquet(path)
@@ -96,6 +98,7 @@ class NpySource(SeriesSource):
     """A series in an npy file."""
 
     kind: Literal["npy"] = "npy"
+    """The `npy` form."""
     layout: Layout
     """Axes of the array, for example TC, CT or TJC (frames, joints, coordinates)."""
 
@@ -107,6 +110,7 @@ class NpzSource(SeriesSource):
     """A series in an npz file: row i of an array that all records share, or a whole array of the record's own file."""
 
     kind: Literal["npz"] = "npz"
+    """The `npz` form."""
     array: str
     """Name of the array. When path has no {column}, record i is row i of it."""
     layout: Layout
@@ -131,6 +135,7 @@ class WavSource(SeriesSource):
     """A series in a wav file; its header must agree with rate_hz."""
 
     kind: Literal["wav"] = "wav"
+    """The `wav` form."""
 
     def _load(self, path: Path, *, record: Record, data: RawData) -> Series:
         try:
@@ -145,6 +150,7 @@ class BytesSource(FileSource):
     """The bytes of a file, for example an encoded image."""
 
     kind: Literal["file"] = "file"
+    """The `file` form."""
 
     def _load(self, path: Path, *, record: Record, data: RawData) -> bytes:
         return path.read_bytes()
@@ -154,6 +160,7 @@ class TextFileSource(FileSource):
     """A UTF-8 text file."""
 
     kind: Literal["text_file"] = "text_file"
+    """The `text_file` form."""
 
     def _load(self, path: Path, *, record: Record, data: RawData) -> str:
         return decode_utf8(path.read_bytes(), name=path.name)
@@ -163,6 +170,7 @@ class ColumnSource(Config):
     """A text in a cell of the record table."""
 
     kind: Literal["column"] = "column"
+    """The `column` form."""
     column: str
     """Column of the record table."""
     optional: bool = False

@@ -30,6 +30,7 @@ class ColumnSplit(Config):
     """The record table says it."""
 
     kind: Literal["column"] = "column"
+    """The `column` form."""
     column: str
     """Column with the split of each record."""
     values: dict[SplitName, tuple[str | int | bool, ...]] | None = None
@@ -66,6 +67,7 @@ class GroupSplit(Config):
     """Whole groups drawn at random."""
 
     kind: Literal["groups"] = "groups"
+    """The `groups` form."""
     group: str
     """Column whose values stay together, for example subject."""
     fractions: dict[Literal["validation", "test"], Annotated[float, Field(gt=0, lt=1)]] = Field(min_length=1)
@@ -104,6 +106,7 @@ class ValueSplit(Config):
     """Groups listed by value; what is not listed trains."""
 
     kind: Literal["values"] = "values"
+    """The `values` form."""
     group: str
     """Column whose values stay together, for example subject."""
     test: tuple[str | int, ...] = ()
@@ -146,6 +149,7 @@ class TrainOnly(Config):
     """Every record trains."""
 
     kind: Literal["train_only"] = "train_only"
+    """The `train_only` form."""
     disjoint: tuple[str, ...] = ()
     """Nothing to separate."""
 

@@ -32,6 +32,7 @@ def verify_shards(folder: Path, manifest: Manifest, *, progress: Callable[[int, 
 
 
 def damaged_fitted_files(folder: Path, manifest: Manifest) -> list[DataError]:
+    """One error per file a codec fitted (a tokenizer) that is missing or does not match its sha256."""
     problems = []
     for stream, entry in manifest.streams.items():
         for name, expected in entry.files.items():

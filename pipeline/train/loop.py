@@ -203,7 +203,7 @@ class _Loop:
         self.state.cursor = _advance(cursor, self.fit.order.steps_per_epoch)
         self.state.update_average()
         self._log(total, terms, leaves, norm)
-        stop = self.fit.worker.agree(str(self.fit.stop())) == "True" if self._may_stop() else False
+        stop = self.fit.worker.agree(str(self.fit.stop())) == "True"
         if stop or self.state.step % self.config.checkpoint_every == 0:
             self._save()
         if stop and self.state.step < self.num_steps:
@@ -212,9 +212,6 @@ class _Loop:
                 code="PREEMPTED",
                 fix="type the same command again to go on",
             )
-
-    def _may_stop(self) -> bool:
-        return self.state.step % 5 == 0
 
     def _check_finite(self, total: torch.Tensor, terms: LossTerms, leaves: Outputs) -> None:
         if math.isfinite(float(total.detach())):

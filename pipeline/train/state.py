@@ -75,8 +75,8 @@ def load_matching(module: nn.Module, tensors: Mapping[str, Tensor], *, what: str
                 f"the checkpoint is of another architecture: {what} {name}",
                 code="CKPT_INCOMPATIBLE",
                 field=name,
-                expected=expected,
-                got=got,
+                expected=expected or "absent",
+                got=got or "absent",
                 fix="use the configuration it was trained with, or start anew with --fork NAME",
             )
     module.load_state_dict(dict(tensors))

@@ -78,3 +78,20 @@ def test_a_finished_command_does_nothing_and_another_configuration_is_refused(
     assert "learning_rate: 0.001 -> 0.5" in other.stderr
     assert forked.returncode == 0, forked.stderr
     assert (workplace / "run-short" / "pretrain" / "result.json").exists()
+
+
+@pytest.mark.ray
+def test_terminated_on_ray_leaves_a_checkpoint_and_exit_code_75(workplace: Path, undisturbed: object) -> None:
+    stopped = kill_when(
+        "pretrain",
+        "out=run",
+        "pretrain.workers=2",
+        folder=workplace,
+        ready=lambda: bool(_checkpoints(workplace)),
+        number=signal.SIGTERM,
+    )
+    assert stopped.returncode == 75, stopped.stderr
+
+    done = kindred("pretrain", "out=run", folder=workplace)
+
+    assert result_of(done)["state_hash"] == undisturbed
