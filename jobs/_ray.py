@@ -102,7 +102,7 @@ def _wait(fit: Callable[[], ResultT], watch: Callable[[], None]) -> ResultT:
     def run() -> None:
         try:
             future.set_result(fit())
-        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+        except BaseException as error:
             future.set_exception(error)
 
     threading.Thread(target=run, name="ray-train", daemon=True).start()

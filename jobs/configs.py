@@ -10,6 +10,7 @@ from modalities.catalogue import AnySchema, AnyStream
 from modalities.spec import Config
 from pipeline.data.description import Description
 from pipeline.evaluate.probe import ProbeConfig
+from pipeline.evaluate.sensor_statistics import SensorStatistics
 from pipeline.objectives.catalogue import AnyObjective
 from pipeline.train.loop import FitConfig
 from pipeline.train.optim import OptimConfig
@@ -133,6 +134,8 @@ class Recipe(Config):
     """The pretraining stage."""
     probe: ProbeConfig = ProbeConfig()
     """The probe stage."""
+    handmade: dict[str, SensorStatistics] = Field(default_factory=dict)
+    """Hand-made features of a sensor stream that needs others than the default; a weak control is a defect."""
     subsets: tuple[tuple[str, ...], ...] | None = None
     """Stream combinations that are probed; None means each stream and all of them."""
     finetune: FinetuneConfig | None = FinetuneConfig()

@@ -3,6 +3,7 @@
 import re
 import sys
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -34,5 +35,5 @@ def _type_name(info: FieldInfo) -> str:
 def _default(info: FieldInfo) -> str:
     if info.default is PydanticUndefined:
         return "required"
-    text = str(info.default) if not hasattr(info.default, "model_fields") else "see below"
+    text = str(info.default) if not isinstance(info.default, BaseModel) else "see below"
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -46,17 +46,17 @@ def encoded_features(encoders: nn.ModuleDict, dataset: Dataset, *, path: Path) -
     return features
 
 
-def handmade_features(dataset: Dataset, streams: list[str], *, train: NDArray[np.int64]) -> Features:
+def handmade_features(recipe: Recipe, dataset: Dataset, *, train: NDArray[np.int64]) -> Features:
     """The strongest hand-made features we know of each kind of stream; only TF-IDF learns, from training rows."""
-    extractors = {name: _extractor(dataset, name, train) for name in streams}
+    extractors = {name: _extractor(recipe, dataset, name, train=train) for name in recipe.streams}
     every = np.arange(dataset.manifest.num_samples)
-    return extract(_batches(dataset, every, streams), handmade(extractors))
+    return extract(_batches(dataset, every, list(extractors)), handmade(extractors))
 
 
-def _extractor(dataset: Dataset, name: str, train: NDArray[np.int64]) -> Extractor:
+def _extractor(recipe: Recipe, dataset: Dataset, name: str, *, train: NDArray[np.int64]) -> Extractor:
     match dataset.schemas[name].kind:
         case "sensor":
-            return SensorStatistics()
+            return recipe.handmade.get(name, SensorStatistics())
         case "image":
             return ImageStatistics()
         case "text":

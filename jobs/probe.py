@@ -11,6 +11,7 @@ from jobs._run_folder import write_json
 from jobs.assemble import Dataset, open_dataset
 from jobs.configs import Recipe
 from jobs.frozen import encoded_features, encoders_of, handmade_features
+from jobs.leak_audit import audit_rows, audit_splits
 from jobs.pretrained import pretrained_encoders
 from jobs.stages import Context
 from pipeline.evaluate.controls import control_rows, metadata_rows, probe_rows
@@ -30,6 +31,7 @@ def probe(context: Context) -> Result:
         return {"skipped": "the recipe has no label", "metrics": {}}
     torch.set_num_threads(max(1, recipe.pretrain.threads * recipe.pretrain.workers))
     dataset = open_dataset(recipe.dataset_folder)
+    audit_splits(recipe, dataset)
     task = probe_task(recipe, dataset)
     tables = _tables(context, dataset, task)
     subsets, config = recipe.probed_subsets(), recipe.probe
@@ -42,7 +44,7 @@ def probe(context: Context) -> Result:
     return {
         "chance": _chance(task),
         "classes": list(names),
-        "warnings": _warnings(recipe, task, rows),
+        "warnings": list(audit_rows(recipe, dataset, rows)),
         "metrics": {name: value for row in rows for name, value in row.metrics().items()},
     }
 
@@ -67,7 +69,7 @@ def _tables(context: Context, dataset: Dataset, task: ProbeTask) -> dict[str, Fe
     return {
         "probe": encoded_features(trained, dataset, path=folder / "features.parquet"),
         "random_init": encoded_features(untrained, dataset, path=folder / "random_init.parquet"),
-        "features": handmade_features(dataset, list(recipe.streams), train=task.train),
+        "features": handmade_features(recipe, dataset, train=task.train),
     }
 
 
@@ -82,19 +84,6 @@ def _metadata(recipe: Recipe, dataset: Dataset, task: ProbeTask) -> list[ProbeRo
 def _chance(task: ProbeTask) -> float:
     labels = task.labels[task.test]
     return float(np.bincount(labels[labels >= 0]).max() / (labels >= 0).sum())
-
-
-def _warnings(recipe: Recipe, task: ProbeTask, rows: list[ProbeRow]) -> list[JsonValue]:
-    """Metadata that predicts the label is a leak, or a property of the recording that everybody should know."""
-    chance, tested = _chance(task), int((task.labels[task.test] >= 0).sum())
-    limit = chance + 3 * (chance * (1 - chance) / tested) ** 0.5
-    every = max(recipe.probe.label_percents)
-    telling = [r for r in rows if r.source == "metadata" and r.percent == every and r.accuracy > limit]
-    return [
-        f"Metadata alone (groups, duration, which streams exist) predicts {recipe.label} at "
-        f"{100 * row.accuracy:.1f} %, chance is {100 * chance:.1f} %."
-        for row in telling
-    ]
 
 
 def _draw(context: Context, dataset: Dataset, task: ProbeTask, table: Features, rows: list[ProbeRow]) -> None:

@@ -103,7 +103,7 @@ def _report(context: Context) -> Result:
 STAGES: dict[str, Stage] = {
     "ingest": Stage(lambda recipe, folder: _section(recipe, "data"), _ingest),
     "pretrain": Stage(_pretrain_identity, _pretrain),
-    "probe": Stage(_downstream_identity("probe", "subsets"), _probe),
+    "probe": Stage(_downstream_identity("probe", "subsets", "handmade"), _probe),
     "finetune": Stage(_downstream_identity("finetune"), _finetune),
     "report": Stage(_downstream_identity("probe", "subsets", "finetune", "description"), _report),
 }

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.seeds RECIPE [KEY=VALUE ...] --seeds 0 1 2
 
-Every seed is a run of its own (`<out>-seed<n>`) of the whole recipe, or of `--stages`, on one shared data set; a seed that
-is finished is not run again, so the command can be stopped and typed again. Prints one Markdown table and one JSON line.
+Every seed is a run of its own (`<out>-seed<n>`) of the whole recipe, or of `--stages`, on one shared data set; a
+finished seed is not run again, so the command can be stopped and typed again. Prints a Markdown table and a JSON line.
 """
 
 import argparse
