@@ -7,6 +7,7 @@ from pydantic import JsonValue
 from jobs._console import Console
 from jobs._signals import STOP_FILE, graceful_stop
 from jobs.assemble import Dataset, batch_reader, build_modalities, open_dataset
+from jobs.configs import Recipe
 from jobs.pretrained import pretrained_encoders
 from jobs.stages import Context
 from modalities.spec import Modality
@@ -73,12 +74,17 @@ def _task(context: Context, dataset: Dataset, method: str) -> Classification:
     assert recipe.label is not None  # noqa: S101
     modalities: dict[str, Modality] = build_modalities(recipe, dataset, seed=recipe.seed)
     return Classification(
-        modalities,
+        {name: modalities[name] for name in _streams(recipe)},
         len(dataset.manifest.labels[recipe.label]),
         seed=recipe.seed,
         label_smoothing=config.label_smoothing,
         augment=config.augment,
     )
+
+
+def _streams(recipe: Recipe) -> list[str]:
+    """A stream that is declared to show the label would make the task trivial."""
+    return [name for name in recipe.streams if name not in recipe.leak.allow]
 
 
 def _labelled_rows(context: Context, dataset: Dataset, percent: float) -> np.ndarray:
@@ -109,7 +115,7 @@ def _fit(context: Context, dataset: Dataset, task: Classification, *, rows: np.n
             Fit(
                 task=task,
                 order=Plan(rows, batch_size=size, seed=recipe.seed),
-                read=batch_reader(dataset, list(recipe.streams), recipe.label),
+                read=batch_reader(dataset, _streams(recipe), recipe.label),
                 config=fitted,
                 worker=SingleWorker(),
                 store=CheckpointStore(folder / "checkpoints", keep=1),
@@ -142,7 +148,7 @@ def _score(context: Context, dataset: Dataset, task: Classification) -> tuple[Sc
     label = str(recipe.label)
     labels, test = dataset.index.labels(label), dataset.index.rows("test")
     test = test[labels[test] >= 0]
-    read = batch_reader(dataset, list(recipe.streams), label)
+    read = batch_reader(dataset, _streams(recipe), label)
     logits = [task.predict(read(test[start : start + BATCH])) for start in range(0, len(test), BATCH)]
     guess = torch.cat(logits).argmax(dim=1).numpy()
     found = score(guess, labels[test], num_classes=len(dataset.manifest.labels[label]))

@@ -46,7 +46,9 @@ def write_recipe(path: Path, root: Path, **ingest: object) -> None:
 
 
 def test_every_mistake_of_a_recipe_is_named_and_the_exit_code_is_64(capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["ingest", str(TINY), "pretrain.epoch=3", "pretrain.batch_size=many", "objectives.0.temperature=-1", "--json"])
+    code = main(
+        ["ingest", str(TINY), "pretrain.epoch=3", "pretrain.batch_size=many", "objectives.0.temperature=-1", "--json"]
+    )
 
     captured = capsys.readouterr()
     assert code == 64
@@ -64,7 +66,9 @@ def test_a_missing_recipe_and_a_missing_folder_are_64(capsys: pytest.CaptureFixt
     assert "data.root" in capsys.readouterr().err
 
 
-def test_every_bad_record_is_named_at_once_and_nothing_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_bad_record_is_named_at_once_and_nothing_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = "a,p1,walk,good.csv\na,p1,walk,other.csv\nb,p2,run,missing.csv\nc,p1,run,channel.csv\nd,p2,run,latin.csv\n"
     raw_folder(tmp_path / "raw", rows=rows)
     write_recipe(tmp_path / "r.yaml", tmp_path / "raw")
@@ -85,7 +89,12 @@ def test_a_subject_in_two_splits_is_a_leak(tmp_path: Path, capsys: pytest.Captur
         header="key,person,activity,file,part",
         rows="a,p1,walk,good.csv,train\nb,p1,run,other.csv,test\n",
     )
-    split = {"kind": "column", "column": "part", "values": {"train": ["train"], "test": ["test"]}, "disjoint": ["person"]}
+    split = {
+        "kind": "column",
+        "column": "part",
+        "values": {"train": ["train"], "test": ["test"]},
+        "disjoint": ["person"],
+    }
     write_recipe(tmp_path / "r.yaml", tmp_path / "raw", split=split)
 
     assert main(["ingest", "r.yaml", "out=run"]) == 65
