@@ -8,6 +8,8 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from jobs._console import Console
+from jobs._mlflow import tracking_uri
+from jobs._mlflow_names import redact
 from jobs._provenance import provenance
 from jobs._run_folder import RunFolder, identity_hash, write_json
 from jobs._tracking import RunIdentity, Tracking, tracked
@@ -37,6 +39,9 @@ def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages
         write_json(folder.path / "result.json", result)
     if rows := rows_from_metrics(_floats(metrics)):
         Console().results(rows, title=f"{recipe.name}: test accuracy, %")
+    if "report" in stages:
+        Console().line(f"report: {folder.path}/report.html    result: {folder.path}/result.json")
+        Console().line(f"browse: kindred ui    ({redact(tracking_uri(recipe.tracking.uri))})")
     return result
 
 

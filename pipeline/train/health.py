@@ -39,8 +39,3 @@ def embedding_health(z: Tensor) -> dict[str, float]:
         "uniformity": uniformity(unit),
     }
     return found | ({"alignment": alignment(z[:, 0], z[:, 1])} if z.shape[1] > 1 else {})
-
-
-def is_collapsed(health: dict[str, float], dim: int) -> bool:
-    """True for complete or dimensional collapse (thresholds measured on injected collapses)."""
-    return health["std"] < 0.3 or health["rank"] < 0.03 * dim or health["mean_cosine"] > 0.9
