@@ -1,5 +1,6 @@
 """The contract of an objective: a configuration that builds a module from Embeddings to LossTerms."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Protocol
 
@@ -41,6 +42,6 @@ class ObjectiveConfig(Config):
     projection: Projection = Projection()
     """Projector of this objective, one per stream."""
 
+    @abstractmethod
     def build(self, streams: Sequence[str]) -> Objective:
         """The module for these streams."""
-        raise NotImplementedError  # pragma: no cover - abstract
