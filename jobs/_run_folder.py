@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -99,9 +99,22 @@ class RunFolder:
         """What a finished stage returned; None while it is not finished."""
         return read_json(self.path / stage / "result.json")
 
+    def metrics(self, stages: Iterable[str]) -> dict[str, JsonValue]:
+        """Metrics of the finished ones of these stages, merged."""
+        merged: dict[str, JsonValue] = {}
+        for stage in stages:
+            found = (self.result(stage) or {}).get("metrics")
+            merged |= found if isinstance(found, dict) else {}
+        return merged
+
     def finish(self, stage: str, result: Mapping[str, JsonValue]) -> None:
         """Mark a stage as finished."""
         write_json(self.stage(stage) / "result.json", dict(result))
+
+
+def numbers(metrics: Mapping[str, JsonValue]) -> dict[str, float]:
+    """The numeric ones."""
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
 
 
 def differences(old: JsonValue, new: JsonValue, path: str = "") -> list[str]:

@@ -5,7 +5,7 @@ import yaml
 from pydantic import JsonValue
 
 from jobs._provenance import provenance
-from jobs._run_folder import RunFolder, read_json
+from jobs._run_folder import RunFolder, numbers, read_json
 from jobs.configs import Recipe
 from jobs.stages import Context
 from pipeline.config import to_json
@@ -36,7 +36,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
     return ReportData(
         title=recipe.name,
         description=recipe.description,
-        rows=rows_from_metrics(_metrics(folder)),
+        rows=rows_from_metrics(numbers(folder.metrics(("probe", "finetune")))),
         history=_history(folder),
         maps=_maps(drawn),
         confusions=_confusions(drawn),
@@ -45,15 +45,6 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         provenance=_provenance(manifest, folder),
         config=yaml.safe_dump(to_json(recipe), sort_keys=False, allow_unicode=True),
     )
-
-
-def _metrics(folder: RunFolder) -> dict[str, float]:
-    merged: dict[str, float] = {}
-    for stage in ("probe", "finetune"):
-        metrics = (folder.result(stage) or {}).get("metrics")
-        if isinstance(metrics, dict):
-            merged |= {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
-    return merged
 
 
 def _history(folder: RunFolder) -> History:

@@ -11,7 +11,7 @@ from jobs._console import Console
 from jobs._mlflow import tracking_uri
 from jobs._mlflow_names import redact
 from jobs._provenance import provenance
-from jobs._run_folder import RunFolder, identity_hash, write_json
+from jobs._run_folder import RunFolder, identity_hash, numbers, write_json
 from jobs._tracking import RunIdentity, Tracking, tracked
 from jobs.configs import Recipe
 from jobs.stages import STAGES, Context
@@ -35,9 +35,9 @@ def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages
             except KindredError as error:
                 _record_failure(folder, error)
                 raise
-        result, metrics = _collect(recipe, folder), _metrics(folder)
+        result, metrics = _collect(recipe, folder), folder.metrics(STAGES)
         write_json(folder.path / "result.json", result)
-    if rows := rows_from_metrics(_floats(metrics)):
+    if rows := rows_from_metrics(numbers(metrics)):
         Console().results(rows, title=f"{recipe.name}: test accuracy, %")
     if "report" in stages:
         Console().line(f"report: {folder.path}/report.html    result: {folder.path}/result.json")
@@ -67,7 +67,7 @@ def _run_tracked(recipe: Recipe, folder: RunFolder, stages: Sequence[str]) -> No
         tracking.run.artifact(folder.path / "recipe.json", "recipe.json")
         for name in stages:
             _run_stage(name, recipe, folder, tracking)
-        tracking.run.metrics(_floats(_metrics(folder)), step=0)
+        tracking.run.metrics(numbers(folder.metrics(STAGES)), step=0)
 
 
 def _run_stage(name: str, recipe: Recipe, folder: RunFolder, tracking: Tracking) -> None:
@@ -82,21 +82,8 @@ def _run_stage(name: str, recipe: Recipe, folder: RunFolder, tracking: Tracking)
         found = result.pop("metrics", {})
         metrics: Result = {**(found if isinstance(found, dict) else {})}
         metrics[f"time/{name}_s"] = round(time.perf_counter() - started, 3)
-        spool.metrics(_floats(metrics), step=0)
+        spool.metrics(numbers(metrics), step=0)
     folder.finish(name, {**result, "metrics": metrics})
-
-
-def _floats(metrics: Result) -> dict[str, float]:
-    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
-
-
-def _metrics(folder: RunFolder) -> Result:
-    """Metrics of all finished stages."""
-    merged: Result = {}
-    for name in STAGES:
-        metrics = (folder.result(name) or {}).get("metrics")
-        merged |= metrics if isinstance(metrics, dict) else {}
-    return merged
 
 
 def _headline(recipe: Recipe) -> dict[str, str]:
@@ -120,7 +107,7 @@ def _collect(recipe: Recipe, folder: RunFolder) -> Result:
         "out": str(folder.path),
         "stages": {name: {k: v for k, v in result.items() if k != "metrics"} for name, result in found.items()},
         "state_hash": found.get("pretrain", {}).get("state_hash"),
-        "metrics": _metrics(folder),
+        "metrics": folder.metrics(STAGES),
         "mlflow": Tracking(folder.path).run_ids(),
     }
 
