@@ -66,7 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(fork=None)
     _finish(demo, _demo)
     verify = verbs.add_parser("verify", help="check every byte of an ingested data set")
-    verify.add_argument("dataset", type=Path, help="data set folder")
+    verify.add_argument("dataset", help="data set folder or URL")
+    verify.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. allowed_hosts=[minio] cache=DIR")
+    verify.add_argument("--workers", type=int, metavar="N", help="processes; default: one per core")
+    verify.add_argument("--hashes-only", action="store_true", help="sha256 of the shards only")
     _finish(verify, _verify)
     explain = verbs.add_parser("explain", help="every recipe key with type, default and meaning")
     explain.add_argument("prefix", nargs="?", default="", help="only keys below this one, e.g. pretrain.optim")
@@ -118,7 +121,7 @@ def _demo(options: argparse.Namespace) -> dict[str, JsonValue]:
 def _verify(options: argparse.Namespace) -> dict[str, JsonValue]:
     from jobs.verify import verify
 
-    return verify(options.dataset)
+    return verify(options.dataset, options.overrides, workers=options.workers, hashes_only=options.hashes_only)
 
 
 def _explain(options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ Everything goes to standard error; standard output belongs to `--json`.
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TextIO
 
@@ -33,6 +34,20 @@ def _short(name: str) -> str:
 
 def _number(value: float) -> str:
     return f"{value:6.3f}" if value == 0 or 1e-2 <= abs(value) < 100 else f"{value:.1e}"
+
+
+def pace(done: int, total: int, elapsed_s: float) -> str:
+    """Rate and time left, from what was done in a time; "" before anything was.
+
+    >>> pace(2000, 10000, 4.0)
+    '500/s  16 s left'
+    """
+    if done <= 0 or elapsed_s <= 0:
+        return ""
+    left = elapsed_s * (total - done) / done
+    hours, minutes = int(left // 3600), int(left % 3600 // 60)
+    remaining = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min" if minutes else f"{left:.0f} s"
+    return f"{done / elapsed_s:.3g}/s  {remaining} left"
 
 
 def result_cells(rows: Sequence[ResultRow]) -> list[Cells]:
@@ -104,33 +119,54 @@ class Console:
 
     @contextlib.contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Yields a function to call with the number done so far: a bar on a terminal, else a line per tenth."""
+        """Yields a function to call with the number done so far: a bar on a terminal, else a line per tenth.
+
+        Both show the rate since the first call and the time left.
+        """
+        started: list[tuple[float, int]] = []  # time and count of the first call: what was done before is no rate
+        with self._bar(label, total) as draw:
+
+            def advance(done: int) -> None:
+                if not started:
+                    started.append((time.monotonic(), done))
+                since, before = started[0]
+                draw(done, pace(done - before, total - before, time.monotonic() - since))
+
+            yield advance
+
+    @contextlib.contextmanager
+    def _bar(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
         if self.is_terminal:
-            with self._rich_progress(label, total) as bar:
-                yield bar
+            with self._rich_progress(label, total) as draw:
+                yield draw
             return
         last = [0]
 
-        def advance(done: int) -> None:
+        def show(done: int, speed: str) -> None:
             if done >= total or done - last[0] >= PLAIN_PROGRESS_SHARE * total:
                 last[0] = done
-                self.line(f"{label} {done}/{total}")
+                self.line(f"{label} {done}/{total}  {speed}".rstrip())
 
-        yield advance
+        yield show
 
     def _block(self, lines: Sequence[str]) -> None:
         for line in "\n".join(lines).split("\n"):
             self.line(line)
 
     @contextlib.contextmanager
-    def _rich_progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+    def _rich_progress(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
         from rich.console import Console as Terminal
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+        )
         with Progress(*columns, console=Terminal(file=self.stream)) as progress:
-            task = progress.add_task(_literal(label), total=total)
-            yield lambda done: progress.update(task, completed=done)
+            task = progress.add_task(_literal(label), total=total, speed="")
+            yield lambda done, speed: progress.update(task, completed=done, speed=speed)
 
     def _rich_table(
         self,

@@ -12,7 +12,7 @@ import stat
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,12 +26,27 @@ from pipeline.errors import EnvironmentFault, SecurityError
 ResultT = TypeVar("ResultT")
 _log = logging.getLogger(__name__)
 
-WORKER_ENVIRONMENT = {
+OBJECT_STORE_BYTES = 128 << 20  # nothing large passes through it: shards are read by the workers themselves
+
+# A private Ray's own metrics, events and reports are read by nobody and cost a tenth of two cores.
+RAY_ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "2.0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_enable_metrics_collection": "0",  # metrics of a private Ray are read by nobody and cost a tenth of two cores
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_ENABLE_STATE_ACTOR_RECONCILIATION": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_event_stats": "0",
+    "RAY_task_events_report_interval_ms": "0",
+    "RAY_raylet_report_resources_period_milliseconds": "1000",
     "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+# Training runs in a side thread of a Ray worker. glibc gives such threads arenas that return every large tensor to the
+# kernel and fetch it again: a twentieth of the time of a small model is page faults.
+ALLOCATOR_ENVIRONMENT = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(512 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
 }
 
 
@@ -94,6 +109,20 @@ def launch(
             ray.shutdown()
 
 
+@contextlib.contextmanager
+def connected(workers: Workers) -> Iterator[None]:
+    """Ray as `launch` has it, attached or private, for work other than training."""
+    _prepare_environment()
+    import ray
+
+    started = _connect(workers)
+    try:
+        yield
+    finally:
+        if started:
+            ray.shutdown()
+
+
 def _wait(fit: Callable[[], ResultT], watch: Callable[[], None]) -> ResultT:
     """Run in a side thread: in the main thread Ray would replace our SIGINT handler and abort without a checkpoint.
 
@@ -116,7 +145,7 @@ def _wait(fit: Callable[[], ResultT], watch: Callable[[], None]) -> ResultT:
 
 
 def _prepare_environment() -> None:
-    for name, value in WORKER_ENVIRONMENT.items():
+    for name, value in (RAY_ENVIRONMENT | ALLOCATOR_ENVIRONMENT).items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS")
     if address:
@@ -133,11 +162,17 @@ def _connect(workers: Workers) -> bool:
         return False
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        environment: dict[str, object] = {"env_vars": ALLOCATOR_ENVIRONMENT}
+        ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING)
         return True
     cpus = max(float(os.cpu_count() or 1), workers.count * workers.cpus)
     ray.init(
-        address="local", num_cpus=int(cpus), include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING
+        address="local",
+        num_cpus=int(cpus),
+        object_store_memory=OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
     )
     return True
 

@@ -1,23 +1,29 @@
 """From a recipe to the parts the pipeline works with: data set, codecs, modalities, order, task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import torch
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from jobs.configs import Recipe
+from jobs.configs import DataConfig, Recipe
 from modalities.catalogue import AnySchema, AnyStream, codec_for
 from modalities.draws import derive_seed
 from modalities.spec import Codec, Modality
 from pipeline.config import to_json
+from pipeline.data.concatenated import ConcatenatedReader
 from pipeline.data.index import Index, load_index
-from pipeline.data.manifest import Manifest, load_manifest, stream_folder
+from pipeline.data.manifest import Manifest, StreamEntry, load_manifest, stream_folder
+from pipeline.data.place import DatasetUrl
 from pipeline.data.read import ShardReader
+from pipeline.data.remote_dataset import CacheConfig, connect
+from pipeline.data.remote_folder import RemoteFolder
+from pipeline.data.shard_source import LocalShards, ShardSource, shard_source
 from pipeline.data.verify import damaged_fitted_files
-from pipeline.errors import ConfigError, Problems
+from pipeline.errors import ConfigError, DataError, Problems
 from pipeline.train.pretraining import Pretraining, name_objectives
 from pipeline.types import Batch
 
@@ -26,26 +32,67 @@ from pipeline.types import Batch
 class Dataset:
     """An ingested data set opened for reading."""
 
-    folder: Path
+    source: ShardSource
     manifest: Manifest
     index: Index
     schemas: dict[str, AnySchema]
     reader: ShardReader
 
+    @property
+    def folder(self) -> Path:
+        """Where manifest, index and fitted files are on this machine."""
+        return self.source.folder
 
-def open_dataset(folder: Path) -> Dataset:
-    """Open `folder`. Raises DataError where it is missing or damaged."""
+
+def source_of(recipe: Recipe, place: Path | DatasetUrl | None = None) -> ShardSource:
+    """The shards of the recipe's data set, or of another place by the recipe's rules for remote data.
+
+    Raises DataError, SecurityError, StorageError, StorageUnavailable for a place that is a URL.
+    """
+    threads = max(1, recipe.pretrain.workers) * recipe.pretrain.readers
+    return shards_at(recipe.place if place is None else place, recipe.data, readers=threads)
+
+
+def shards_at(place: Path | DatasetUrl, data: DataConfig, *, readers: int = 1) -> ShardSource:
+    """Shards in a folder or behind a URL; `readers` threads of this machine read them."""
+    if isinstance(place, Path):
+        return LocalShards(place)
+    remote = RemoteFolder(place, data.allowed_hosts, data.endpoint, data.io_timeout_s)
+    folder = platformdirs.user_cache_path("kindred") if data.cache is None else Path(data.cache).expanduser()
+    return connect(remote, CacheConfig(folder, int(data.cache_gib * (1 << 30)), readers))
+
+
+def open_dataset(place: ShardSource | Path) -> Dataset:
+    """Open a data set; a folder stands for the shards in it. Raises DataError where it is missing or damaged."""
+    source = shard_source(place)
+    folder = source.folder
     manifest = load_manifest(folder)
     index = load_index(folder, manifest)
     if damaged := damaged_fitted_files(folder, manifest):
         raise Problems(list(damaged))
-    schemas: dict[str, AnySchema] = {
-        name: TypeAdapter(AnySchema).validate_python(entry.schema_) for name, entry in manifest.streams.items()
+    schemas = {name: _schema(name, entry) for name, entry in manifest.streams.items()}
+    return Dataset(source, manifest, index, schemas, ShardReader(source, manifest, index, codecs_of(folder, manifest)))
+
+
+def codecs_of(folder: Path, manifest: Manifest) -> dict[str, Codec]:
+    """The codec of every stream of a data set. Raises DataError for a schema that this version does not know."""
+    return {
+        name: codec_for(_schema(name, entry), stream_folder(folder, name)) for name, entry in manifest.streams.items()
     }
-    codecs: dict[str, Codec] = {
-        name: codec_for(schema, stream_folder(folder, name)) for name, schema in schemas.items()
-    }
-    return Dataset(folder, manifest, index, schemas, ShardReader(folder, manifest, index, codecs))
+
+
+def _schema(stream: str, entry: StreamEntry) -> AnySchema:
+    try:
+        return TypeAdapter(AnySchema).validate_python(entry.schema_)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise DataError(
+            f"stream {stream}: the manifest holds a schema that this version does not know: {key}: {first['msg']}",
+            code="DATA_MANIFEST",
+            field=f"streams.{stream}.schema.{key}",
+            fix="ingest again",
+        ) from error
 
 
 def build_modalities(recipe: Recipe, dataset: Dataset, *, seed: int) -> dict[str, Modality]:
@@ -101,15 +148,23 @@ def batch_reader(dataset: Dataset, streams: list[str], label: str | None = None)
     return lambda indices: dataset.reader.batch(indices, streams=streams, label=label)
 
 
-def pretrain_identity(recipe: Recipe, manifest: Manifest) -> dict[str, JsonValue]:
+def mixture_reader(datasets: Sequence[Dataset], streams: list[str]) -> Callable[[np.ndarray], Batch]:
+    """Sample indices over several data sets -> Batch. Raises Problems where their streams differ."""
+    reader = ConcatenatedReader([dataset.reader for dataset in datasets])
+    return lambda indices: reader.batch(indices, streams=streams)
+
+
+def pretrain_identity(recipe: Recipe, manifests: Sequence[Manifest]) -> dict[str, JsonValue]:
     """What makes two pretraining runs the same: data, model, objectives, order and numbers; not workers or logging."""
     operational = {"workers", "gpus", "checkpoint_every", "log_every", "monitor_every", "max_failures"}
+    operational |= {"readers", "read_ahead_mib"}
     document = to_json(recipe)
     assert isinstance(document, dict)  # noqa: S101 - a model dumps to an object
     pretrain = document["pretrain"]
     assert isinstance(pretrain, dict)  # noqa: S101
     return {
-        "manifest": manifest.sha256,
+        "manifest": manifests[0].sha256,
+        "mix": [[m.sha256, part.weight] for m, part in zip(manifests, recipe.data.mix or (), strict=False)],
         "seed": recipe.seed,
         "streams": document["streams"],
         "objectives": document["objectives"],

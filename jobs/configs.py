@@ -3,18 +3,23 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from jobs.planted.config import PlantedConfig
 from modalities.catalogue import AnySchema, AnyStream
 from modalities.spec import Config
 from pipeline.data.description import Description
+from pipeline.data.order_config import AnyOrder, MixtureOrder, ShuffleOrder
+from pipeline.data.place import DatasetUrl, absolute, parse_place
+from pipeline.errors import ConfigError
 from pipeline.evaluate.probe import ProbeConfig
 from pipeline.evaluate.sensor_statistics import SensorStatistics
 from pipeline.objectives.catalogue import AnyObjective
 from pipeline.train.loop import FitConfig
 from pipeline.train.optim import OptimConfig
 
+REMOTE_KEYS = {"allowed_hosts", "endpoint", "cache", "cache_gib", "io_timeout_s"}
+"""Keys of `data` that say how remote data is reached, not which data it is."""
 STREAM_NAME = r"^[a-z][a-z0-9_]*$"
 
 
@@ -40,6 +45,21 @@ class IngestConfig(Description):
         return self
 
 
+class MixedDataset(Config):
+    """One data set of a mixture."""
+
+    path: str = Field(min_length=1)
+    """Folder of the ingested data set, or its URL."""
+    weight: float = Field(default=1.0, gt=0)
+    """Its share of every batch, relative to the others."""
+
+    @field_validator("path")
+    @classmethod
+    def _known_place(cls, path: str) -> str:
+        parse_place(path)
+        return path
+
+
 class DataConfig(Config):
     """Where the data is."""
 
@@ -48,9 +68,36 @@ class DataConfig(Config):
     root: str | None = None
     """Folder of the raw files."""
     path: str | None = None
-    """Folder of the ingested data set; None means `<out>/data`."""
+    """Folder of the ingested data set, or its URL (s3, gs, http or https); None means `<out>/data`."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Hosts that remote data may come from; none means the host of `path`. One that is not public must be named."""
+    endpoint: str | None = None
+    """URL of an S3-compatible server; None means Amazon's. Credentials come from the environment as boto reads it."""
+    cache: str | None = None
+    """Folder for shards of remote data, on a local disk; None means the user's cache folder."""
+    cache_gib: float = Field(default=50.0, gt=0)
+    """Most space that cached shards take, in GiB; the least recently used go first."""
+    io_timeout_s: float = Field(default=30.0, gt=0)
+    """Seconds without progress after which a remote transfer is tried again."""
     ingest: IngestConfig | None = None
     """Description of the raw files; None means `path` is already ingested."""
+    workers: int = Field(default=1, ge=1)
+    """Processes that ingest, as Ray tasks on all machines that share `root` and `path`; 1 works in this process."""
+    mix: tuple[MixedDataset, ...] | None = Field(default=None, min_length=2)
+    """Pretrain on several ingested data sets with equal streams; the first is also the one that is evaluated."""
+
+    @field_validator("path")
+    @classmethod
+    def _known_place(cls, path: str | None) -> str | None:
+        if path is not None:
+            parse_place(path)
+        return path
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "DataConfig":
+        if self.mix is not None and any((self.generate, self.root, self.path, self.ingest)):
+            raise ValueError("mix names ingested data sets: leave out generate, root, path and ingest")
+        return self
 
 
 class PretrainConfig(FitConfig):
@@ -65,7 +112,9 @@ class PretrainConfig(FitConfig):
     max_failures: int = Field(default=3, ge=0)
     """Restarts after a lost worker before the job gives up."""
     last: Literal["drop", "pad"] = "drop"
-    """What happens to the last partial batch of an epoch."""
+    """What happens to the last partial batch of an epoch of `shuffle`; the other orders have whole batches only."""
+    order: AnyOrder = ShuffleOrder()
+    """What a batch holds, and in which order."""
 
 
 class FinetuneConfig(FitConfig):
@@ -151,9 +200,36 @@ class Recipe(Config):
         return Path(self.out or f"runs/{self.name}")
 
     @property
-    def dataset_folder(self) -> Path:
+    def place(self) -> Path | DatasetUrl:
         """The ingested data set."""
-        return Path(self.data.path) if self.data.path else self.folder / "data"
+        if self.data.mix is not None:
+            return parse_place(self.data.mix[0].path)
+        return parse_place(self.data.path) if self.data.path else self.folder / "data"
+
+    @property
+    def dataset_folder(self) -> Path:
+        """The ingested data set where it must be a folder. Raises ConfigError for a URL."""
+        if isinstance(self.place, Path):
+            return self.place
+        raise ConfigError(
+            "data can be read from a URL but not written there",
+            code="CONFIG_VALUE",
+            field="data.path",
+            got=str(self.place),
+            fix="name a folder in data.path, and copy it there afterwards",
+        )
+
+    def places(self) -> list[Path | DatasetUrl]:
+        """The data sets that pretraining reads; the first is also the one that is evaluated."""
+        return [self.place] if self.data.mix is None else [parse_place(part.path) for part in self.data.mix]
+
+    def absolute(self) -> "Recipe":
+        """The same with absolute paths of cache and mixed data sets: workers have other working folders."""
+        parts = self.data.mix and tuple(
+            part.model_copy(update={"path": str(absolute(parse_place(part.path)))}) for part in self.data.mix
+        )
+        cache = self.data.cache and str(Path(self.data.cache).expanduser().resolve())
+        return self.model_copy(update={"data": self.data.model_copy(update={"mix": parts, "cache": cache})})
 
     def probed_subsets(self) -> list[tuple[str, ...]]:
         """Stream combinations in report order; the last is every stream (`fused`)."""
@@ -168,4 +244,10 @@ class Recipe(Config):
             unknown = sorted(set(subset) - set(self.streams))
             if unknown:
                 raise ValueError(f"subsets names unknown streams {unknown}; known: {sorted(self.streams)}")
+        return self
+
+    @model_validator(mode="after")
+    def _mixture(self) -> "Recipe":
+        if (self.data.mix is not None) != isinstance(self.pretrain.order, MixtureOrder):
+            raise ValueError("data.mix and pretrain.order.kind=mixture belong together")
         return self

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from jobs._console import Console
 from jobs._signals import STOP_FILE, graceful_stop
-from jobs.assemble import Dataset, batch_reader, build_modalities, open_dataset
+from jobs.assemble import Dataset, batch_reader, build_modalities, open_dataset, source_of
 from jobs.configs import Recipe
 from jobs.pretrained import pretrained_encoders
 from jobs.stages import Context
@@ -30,7 +30,7 @@ def finetune(context: Context) -> Result:
     recipe, config = context.recipe, context.recipe.finetune
     if config is None or recipe.label is None:
         return {"skipped": "the recipe has no finetune section or no label", "metrics": {}}
-    dataset = open_dataset(recipe.dataset_folder)
+    dataset = open_dataset(source_of(recipe))
     tensors = pretrained_encoders(recipe, context.folder)
     metrics: Result = {}
     reports: Result = {}

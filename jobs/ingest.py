@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobs._console import Console
+from jobs._ray_units import units_on_ray
+from jobs.assemble import source_of
 from jobs.configs import DataConfig, Recipe
 from jobs.planted.config import PlantedConfig
 from modalities.catalogue import codec_for
@@ -17,7 +19,7 @@ def ingest_recipe(recipe: Recipe) -> Manifest:
     """Ingest the recipe's raw files; a data set that already exists for them is returned as it is."""
     data = recipe.data
     if data.ingest is None:
-        return load_manifest(recipe.dataset_folder)
+        return load_manifest(source_of(recipe).folder)
     root, schemas = _raw_files(recipe.folder, data), data.ingest.schemas
     with contextlib.ExitStack() as stack:
         return ingest(
@@ -27,6 +29,7 @@ def ingest_recipe(recipe: Recipe) -> Manifest:
             schemas={name: schema.model_dump(mode="json") for name, schema in schemas.items()},
             make_codec=lambda stream, folder: codec_for(schemas[stream], folder),
             progress=_progress(stack),
+            map_units=map if data.workers == 1 else units_on_ray(data.workers),
         )
 
 

@@ -18,37 +18,48 @@ from jobs.assemble import (
     batch_reader,
     build_modalities,
     build_pretraining,
+    mixture_reader,
     open_dataset,
     pretrain_identity,
+    source_of,
 )
 from jobs.configs import Recipe
+from jobs.order import pretraining_order
+from jobs.preflight import preflight
 from pipeline import errors
-from pipeline.data.plan import Plan
+from pipeline.data.ledger import LEDGER_NAME
+from pipeline.data.place import DatasetUrl, absolute, parse_place
+from pipeline.data.plan import Order
 from pipeline.errors import EnvironmentFault, KindredError, Problems
 from pipeline.tracking import Spool, read_spool
 from pipeline.train.checkpoint import CheckpointStore
 from pipeline.train.loop import Fit, FitResult, run_fit
 from pipeline.train.optim import parameter_groups
+from pipeline.train.pretraining import Pretraining
 from pipeline.worker import GroupWorker, SingleWorker, Worker
 
 PREFIX = "pretrain/"
 
 
-def pretrain(recipe: Recipe, data: Path, folder: Path) -> FitResult:
+def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult:
     """Train the recipe's encoders on the data set in `data`; state lives in `folder`. Resumes by itself."""
+    recipe = recipe.absolute()
     config: dict[str, JsonValue] = {
         "recipe": recipe.model_dump_json(by_alias=True),
-        "data": str(data.resolve()),
+        "data": str(absolute(data)),
         "folder": str(folder.resolve()),
     }
     _forget_errors(folder)
+    datasets = _open(recipe, data)
+    for dataset in datasets:
+        preflight(_task(recipe, dataset), dataset, recipe.pretrain, folder)
     if recipe.pretrain.workers == 0:
         with graceful_stop(folder):
             return _fit(recipe, data, folder, SingleWorker())
     workers = Workers(
         count=recipe.pretrain.workers, gpus=recipe.pretrain.gpus, max_failures=recipe.pretrain.max_failures
     )
-    num_steps = recipe.pretrain.epochs * pretraining_order(recipe, open_dataset(data)).steps_per_epoch
+    num_steps = recipe.pretrain.epochs * _order(recipe, datasets).steps_per_epoch
     try:
         value = launch(
             train_worker, config, workers, guard=_guard(folder), watch=_Follow(_spool_path(folder), num_steps)
@@ -90,7 +101,7 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
     recipe = Recipe.model_validate_json(str(config["recipe"]))
     worker = GroupWorker()
     try:
-        result = _fit(recipe, Path(str(config["data"])), folder, worker)
+        result = _fit(recipe, parse_place(str(config["data"])), folder, worker)
     except KindredError as error:
         _leave_error(folder, worker.rank, error)
         if isinstance(error, errors.Preempted | errors.TrainingHealthError):
@@ -102,32 +113,47 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
     return json.dumps(result.__dict__)
 
 
-def _fit(recipe: Recipe, data: Path, folder: Path, worker: Worker) -> FitResult:
+def _fit(recipe: Recipe, data: Path | DatasetUrl, folder: Path, worker: Worker) -> FitResult:
     config = recipe.pretrain
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(config.reduce == "exact", warn_only=torch.cuda.is_available())
-    dataset = open_dataset(data)
-    task = build_pretraining(recipe, build_modalities(recipe, dataset, seed=recipe.seed))
+    datasets = _open(recipe, data)
+    dataset, streams = datasets[0], list(recipe.streams)
+    task = _task(recipe, dataset)
     run = Spool(_spool_path(folder), prefix=PREFIX)
     stop = folder / STOP_FILE
     groups = parameter_groups(task.module, config.optim) + parameter_groups(task.objectives, config.optim)
     return run_fit(
         Fit(
             task=task,
-            order=pretraining_order(recipe, dataset),
-            read=batch_reader(dataset, list(recipe.streams)),
+            order=_order(recipe, datasets),
+            read=mixture_reader(datasets, streams) if recipe.data.mix else batch_reader(dataset, streams),
             config=config,
             worker=worker,
             store=CheckpointStore(folder / "checkpoints"),
             run=run,
-            identity=pretrain_identity(recipe, dataset.manifest),
+            identity=pretrain_identity(recipe, [each.manifest for each in datasets]),
             seed=recipe.seed,
             groups=groups,
+            ledger=folder / LEDGER_NAME,
             device=worker_device(),
             stop=stop.exists,
             on_step=Console().training if worker.world == 1 else lambda step, total, metrics: None,
         )
     )
+
+
+def _open(recipe: Recipe, data: Path | DatasetUrl) -> list[Dataset]:
+    """The data set in `data`, and the further ones of a mixture."""
+    return [open_dataset(source_of(recipe, place)) for place in (data, *recipe.places()[1:])]
+
+
+def _task(recipe: Recipe, dataset: Dataset) -> Pretraining:
+    return build_pretraining(recipe, build_modalities(recipe, dataset, seed=recipe.seed))
+
+
+def _order(recipe: Recipe, datasets: list[Dataset]) -> Order:
+    return pretraining_order(recipe, [dataset.index for dataset in datasets])
 
 
 def _spool_path(folder: Path) -> Path:
@@ -137,13 +163,6 @@ def _spool_path(folder: Path) -> Path:
 def worker_device() -> torch.device:
     """The GPU Ray gave this worker, else the CPU."""
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
-
-
-def pretraining_order(recipe: Recipe, dataset: Dataset) -> Plan:
-    """Order over the training split: test and validation subjects never enter pretraining."""
-    return Plan(
-        dataset.index.rows("train"), batch_size=recipe.pretrain.batch_size, seed=recipe.seed, last=recipe.pretrain.last
-    )
 
 
 def _error_folder(folder: Path) -> Path:

@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from jobs._run_folder import write_json
-from jobs.assemble import Dataset, open_dataset
+from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
 from jobs.frozen import encoded_features, encoders_of, handmade_features
 from jobs.leak_audit import audit_rows, audit_splits
@@ -30,7 +30,7 @@ def probe(context: Context) -> Result:
     if recipe.label is None:
         return {"skipped": "the recipe has no label", "metrics": {}}
     torch.set_num_threads(max(1, recipe.pretrain.threads * recipe.pretrain.workers))
-    dataset = open_dataset(recipe.dataset_folder)
+    dataset = open_dataset(source_of(recipe))
     audit_splits(recipe, dataset)
     task = probe_task(recipe, dataset)
     tables = _tables(context, dataset, task)

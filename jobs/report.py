@@ -6,6 +6,7 @@ from pydantic import JsonValue
 
 from jobs._provenance import provenance
 from jobs._run_folder import RunFolder, numbers, read_json
+from jobs.assemble import source_of
 from jobs.configs import Recipe
 from jobs.stages import Context
 from pipeline.config import to_json
@@ -30,7 +31,7 @@ def report(context: Context) -> dict[str, JsonValue]:
 
 def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
     """What the finished stages of a run folder have to show."""
-    manifest = load_manifest(recipe.dataset_folder)
+    manifest = load_manifest(source_of(recipe).folder)
     probed = folder.result("probe") or {}
     drawn = read_json(folder.path / "probe" / "figures.json") or {}
     return ReportData(

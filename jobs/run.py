@@ -1,6 +1,7 @@
 """Run stages of a recipe: each once, resumable, tracked, with its result in the run folder."""
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +17,18 @@ from jobs._tracking import RunIdentity, Tracking, tracked
 from jobs.configs import Recipe
 from jobs.stages import STAGES, Context
 from pipeline.config import load_config, to_json
-from pipeline.errors import KindredError, Preempted
+from pipeline.errors import ConfigError, KindredError, Preempted
 from pipeline.evaluate.results import rows_from_metrics
+from pipeline.strict_yaml import load_yaml
 
 Result = dict[str, JsonValue]
+_FORK = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
 def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages: Sequence[str]) -> Result:
     """Run `stages` of the recipe at `path`; returns what `result.json` holds. Finished stages are not run again."""
     recipe = load_config(Recipe, path, overrides)
+    _check_folder(path, overrides, fork)
     if fork is not None:
         recipe = recipe.model_copy(update={"out": f"{recipe.folder}-{fork}"})
     folder = RunFolder(recipe.folder)
@@ -43,6 +47,19 @@ def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages
         Console().line(f"report: {folder.path}/report.html    result: {folder.path}/result.json")
         Console().line(f"browse: kindred ui    ({redact(tracking_uri(recipe.tracking.uri))})")
     return result
+
+
+def _check_folder(path: Path, overrides: Sequence[str], fork: str | None) -> None:
+    """Only the command line may name a run folder anywhere: a recipe may come from someone else."""
+    document = load_yaml(path)
+    out = document.get("out") if isinstance(document, dict) else None
+    overridden = any(override.startswith("out=") for override in overrides)
+    if isinstance(out, str) and not overridden and (Path(out).is_absolute() or ".." in Path(out).parts):
+        fix = f"give it on the command line: out={out}"
+        message = "the run folder of a recipe leaves the working folder"
+        raise ConfigError(message, code="CONFIG_PATH", field="out", expected="a folder below", got=out, fix=fix)
+    if fork is not None and not _FORK.fullmatch(fork):
+        raise ConfigError("no name for a fork", code="CONFIG_PATH", field="--fork", expected=_FORK.pattern, got=fork)
 
 
 def _is_finished(name: str, recipe: Recipe, folder: RunFolder) -> bool:
@@ -91,7 +108,7 @@ def _headline(recipe: Recipe) -> dict[str, str]:
     workers = recipe.pretrain.workers
     return {
         "run folder": str(recipe.folder),
-        "data set": str(recipe.dataset_folder),
+        "data set": str(recipe.place),
         "streams": ", ".join(f"{name} ({stream.kind})" for name, stream in recipe.streams.items()),
         "objectives": objectives,
         "workers": f"{workers} on Ray Train" if workers else "in this process",
@@ -107,6 +124,7 @@ def _collect(recipe: Recipe, folder: RunFolder) -> Result:
         "out": str(folder.path),
         "stages": {name: {k: v for k, v in result.items() if k != "metrics"} for name, result in found.items()},
         "state_hash": found.get("pretrain", {}).get("state_hash"),
+        "ledger_sha256": found.get("pretrain", {}).get("ledger_sha256"),
         "metrics": folder.metrics(STAGES),
         "mlflow": Tracking(folder.path).run_ids(),
     }

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from jobs._run_folder import RunFolder
-from jobs.assemble import open_dataset, pretrain_identity
-from jobs.configs import Recipe
+from jobs.assemble import open_dataset, pretrain_identity, source_of
+from jobs.configs import REMOTE_KEYS, Recipe
 from jobs.ingest import ingest_recipe
 from jobs.pretrain import pretrain
 from pipeline.config import to_json
 from pipeline.data.manifest import load_manifest
+from pipeline.data.place import absolute
 from pipeline.errors import OutputError
 from pipeline.tracking import Spool, history, read_spool
 
@@ -43,25 +44,29 @@ def _section(recipe: Recipe, *names: str) -> Result:
     return {name: document[name] for name in names}
 
 
+def _ingest_identity(recipe: Recipe, folder: RunFolder) -> Result:
+    section = to_json(recipe.data)
+    assert isinstance(section, dict)  # noqa: S101 - a model dumps to an object
+    return {"data": {key: value for key, value in section.items() if key not in REMOTE_KEYS | {"workers"}}}
+
+
 def _ingest(context: Context) -> Result:
     manifest = ingest_recipe(context.recipe)
-    place = context.recipe.dataset_folder.resolve()
-    context.spool.dataset(name=manifest.name, digest=manifest.sha256, source=str(place))
+    place = str(absolute(context.recipe.place))
+    context.spool.dataset(name=manifest.name, digest=manifest.sha256, source=place)
     metrics: Result = {"data/num_samples": manifest.num_samples, "data/num_shards": len(manifest.shards)}
-    return {"manifest": manifest.sha256, "path": str(place), "metrics": metrics}
+    return {"manifest": manifest.sha256, "path": place, "metrics": metrics}
 
 
 def _pretrain_identity(recipe: Recipe, folder: RunFolder) -> Result:
-    return pretrain_identity(recipe, load_manifest(recipe.dataset_folder))
+    return pretrain_identity(recipe, [load_manifest(source_of(recipe, place).folder) for place in recipe.places()])
 
 
 def _pretrain(context: Context) -> Result:
     recipe, folder = context.recipe, context.folder
-    dataset = open_dataset(recipe.dataset_folder)
-    context.spool.dataset(
-        name=dataset.manifest.name, digest=dataset.manifest.sha256, source=str(dataset.folder.resolve())
-    )
-    result = pretrain(recipe, recipe.dataset_folder, folder.stage("pretrain"))
+    dataset = open_dataset(source_of(recipe))
+    context.spool.dataset(name=dataset.manifest.name, digest=dataset.manifest.sha256, source=str(dataset.source))
+    result = pretrain(recipe, recipe.place, folder.stage("pretrain"))
     records, _ = read_spool(context.spool.path)
     last: Result = {name: points[-1][1] for name, points in history(records).items() if name.startswith("pretrain/")}
     metrics = {**last, "throughput/samples_per_s": result.samples_per_s, "throughput/wait_share": result.wait_share}
@@ -101,7 +106,7 @@ def _report(context: Context) -> Result:
 
 
 STAGES: dict[str, Stage] = {
-    "ingest": Stage(lambda recipe, folder: _section(recipe, "data"), _ingest),
+    "ingest": Stage(_ingest_identity, _ingest),
     "pretrain": Stage(_pretrain_identity, _pretrain),
     "probe": Stage(_downstream_identity("probe", "subsets", "handmade"), _probe),
     "finetune": Stage(_downstream_identity("finetune"), _finetune),

@@ -3,7 +3,7 @@
 Axes: B samples of a batch, C channels, T time steps, L tokens, D features, S positions of an encoded sequence.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -30,18 +30,23 @@ class Config(BaseModel):
 
 
 class SignalError(ValueError):
-    """A payload that does not match its schema. The reader adds shard and key before it reaches the user."""
+    """A payload that does not match its schema. The reader adds shard and key before it reaches the user.
+
+    row: which payload of a batch it is; None outside `Codec.decode`.
+    """
 
     def __init__(self, code: str, message: str, *, expected: object = None, got: object = None, fix: str = "") -> None:
         super().__init__(message)
         self.code, self.expected, self.got, self.fix = code, expected, got, fix
+        self.row: int | None = None
 
 
 @dataclass(frozen=True)
 class Signal:
     """One stream of a batch.
 
-    values: sensor (B, C, T) float32 with unobserved entries 0; image (B, 3, H, W) float32 in [0, 1]; text (B, L) int64.
+    values: sensor (B, C, T) float32 with unobserved entries 0; image (B, 3, H, W), uint8 as it is read (any strides) or
+    float32 in [0, 1] as views are, see `scaled`; text (B, L) int64.
     mask: True where observed; sensor (B, C, T), text (B, L); None where every entry is observed.
     present: (B,) bool, False where the sample lacks this stream (its values are then zeros).
     """
@@ -53,14 +58,23 @@ class Signal:
     def __len__(self) -> int:
         return len(self.values)
 
+    def scaled(self) -> "Signal":
+        """uint8 values as contiguous float32 in [0, 1]; other signals unchanged.
+
+        Images travel as uint8, a quarter of the bytes; augmentations, encoders and statistics call this first.
+        """
+        if self.values.dtype != torch.uint8:
+            return self
+        values = self.values.to(torch.float32, memory_format=torch.contiguous_format) / 255.0
+        return Signal(values, self.mask, self.present)
+
     def select(self, rows: Tensor) -> "Signal":
         """Rows of the batch, by integer index (K,)."""
         return Signal(self.values[rows], None if self.mask is None else self.mask[rows], self.present[rows])
 
-    def to(self, device: torch.device) -> "Signal":
-        """Copy to a device; asynchronous where the memory is pinned."""
-        mask = None if self.mask is None else self.mask.to(device, non_blocking=True)
-        return Signal(self.values.to(device, non_blocking=True), mask, self.present.to(device, non_blocking=True))
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Signal":
+        """`change` of every tensor, for copies to other memory."""
+        return Signal(change(self.values), None if self.mask is None else change(self.mask), change(self.present))
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,10 @@ class Encoded:
 
 
 class Codec(Protocol):
-    """Bytes of one shard member <-> array, for one stream of one data set."""
+    """Raw value -> bytes of a shard member; the members of a batch -> Signal; for one stream of one data set.
+
+    `decode` is called by several threads at once.
+    """
 
     extensions: tuple[str, ...]
     """Allowed file extensions without the dot; the first is the one `encode` writes."""
@@ -82,12 +99,15 @@ class Codec(Protocol):
         """Check a raw value against the schema and serialise it. Raises SignalError."""
         ...
 
-    def decode(self, payload: bytes) -> np.ndarray:
-        """Inverse of `encode`; validates sizes before allocating. Raises SignalError."""
+    def decode(self, payloads: Sequence[bytes | None]) -> Signal:
+        """The Signal of a batch, one row per payload, None = absent. The memory is its own, not the payloads'.
+
+        Sizes are validated before anything is allocated for them. Raises SignalError with its row.
+        """
         ...
 
-    def collate(self, values: Sequence[np.ndarray | None]) -> Signal:
-        """Stack decoded arrays (None = absent) into one padded, masked Signal."""
+    def check(self, payload: bytes) -> None:
+        """Raise SignalError for a payload that does not fit the schema; the files of `fit` are not needed."""
         ...
 
     def statistics(self, payloads: Iterable[bytes]) -> Statistics:
@@ -99,8 +119,20 @@ class Codec(Protocol):
         ...
 
 
+def decode_rows(payloads: Sequence[bytes | None], decode: Callable[[int, bytes], None]) -> Tensor:
+    """Call `decode(row, payload)` for every payload. Returns present (B,) bool; a SignalError leaves with its row."""
+    for row, payload in enumerate(payloads):
+        if payload is not None:
+            try:
+                decode(row, payload)
+            except SignalError as error:
+                error.row = row
+                raise
+    return torch.tensor([payload is not None for payload in payloads], dtype=torch.bool)
+
+
 class Augment(Protocol):
-    """Random view of a signal. Shape-preserving; the same draws give the same view."""
+    """Random view of a signal. Shape-preserving; the same draws give the same view. Image views are float32."""
 
     keeps_time: bool
     """True when position t of the view still shows moment t of the signal."""

@@ -9,6 +9,7 @@ KindredError
 ├── EnvironmentFault   71  memory, shared memory, ports, versions
 ├── OutputError        73  run folder unusable or held by another job
 ├── StorageError       74  disk full, I/O error
+│   └── StorageUnavailable 75  storage that does not answer: run the same command again
 ├── Preempted          75  stopped after a checkpoint: run the same command again
 ├── TrainingHealthError 76 non-finite loss, rank desynchronisation
 └── SecurityError      77  forbidden file type, URL or path
@@ -120,6 +121,12 @@ class StorageError(KindredError):
     """The disk refused to write."""
 
     exit_code = 74
+
+
+class StorageUnavailable(StorageError):
+    """Storage does not answer; the same command may work later."""
+
+    exit_code = 75
 
 
 class Preempted(KindredError):

@@ -1,5 +1,6 @@
 """The few central types. Axes: B samples, V views, d projected size, S positions, D features."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +15,10 @@ class Cursor:
 
     epoch: int
     step: int
+
+    def after(self, steps_per_epoch: int) -> "Cursor":
+        """The cursor one step later."""
+        return Cursor(self.epoch + 1, 0) if self.step + 1 == steps_per_epoch else Cursor(self.epoch, self.step + 1)
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,33 @@ class Batch:
     def __len__(self) -> int:
         return len(self.idx)
 
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor of the batch."""
+        yield from (self.idx, *self.content.values())
+        for signal in self.signals.values():
+            yield from (tensor for tensor in (signal.values, signal.mask, signal.present) if tensor is not None)
+        if self.labels is not None:
+            yield self.labels
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors())
+
+    def pin_memory(self) -> "Batch":
+        """A copy in page-locked memory, from which a device copies by itself."""
+        return self._each(Tensor.pin_memory)
+
     def to(self, device: torch.device) -> "Batch":
+        """Copy to a device; asynchronous where the memory is pinned."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return Batch(
-            self.idx.to(device),
-            {name: signal.to(device) for name, signal in self.signals.items()},
-            {name: content.to(device) for name, content in self.content.items()},
-            None if self.labels is None else self.labels.to(device),
+            change(self.idx),
+            {name: signal.each(change) for name, signal in self.signals.items()},
+            {name: change(content) for name, content in self.content.items()},
+            None if self.labels is None else change(self.labels),
         )
 
 

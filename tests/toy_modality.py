@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from modalities.spec import Encoded, Signal, SignalError, Statistics
+from modalities.spec import Encoded, Signal, SignalError, Statistics, decode_rows
 
 CHANNELS = 2
 MAX_STEPS = 64
@@ -26,20 +26,27 @@ class ToyCodec:
             raise SignalError("DATA_NONFINITE", "infinite value", got=int(np.isinf(value).any(axis=0).argmax()))
         return value.astype("<f4").tobytes()
 
-    def decode(self, payload: bytes) -> np.ndarray:
+    def decode(self, payloads: Sequence[bytes | None]) -> Signal:
+        padded = torch.full((len(payloads), CHANNELS, MAX_STEPS), torch.nan)
+
+        def put(row: int, payload: bytes) -> None:
+            series = self._series(payload)
+            padded[row, :, : series.shape[1]] = torch.tensor(series)
+
+        present = decode_rows(payloads, put)
+        return Signal(padded.nan_to_num(0.0), ~padded.isnan(), present)
+
+    def _series(self, payload: bytes) -> np.ndarray:
         if len(payload) % (4 * CHANNELS):
             raise SignalError("DATA_SHAPE", "no whole number of steps", got=len(payload))
         return np.frombuffer(payload, "<f4").reshape(CHANNELS, -1)
 
-    def collate(self, values: Sequence[np.ndarray | None]) -> Signal:
-        padded = torch.full((len(values), CHANNELS, MAX_STEPS), torch.nan)
-        for row, value in enumerate(values):
-            if value is not None:
-                padded[row, :, : value.shape[1]] = torch.tensor(value)
-        return Signal(padded.nan_to_num(0.0), ~padded.isnan(), torch.tensor([v is not None for v in values]))
+    def check(self, payload: bytes) -> None:
+        if len(payload) % (4 * CHANNELS):
+            raise SignalError("DATA_SHAPE", "no whole number of steps", got=len(payload))
 
     def statistics(self, payloads: Iterable[bytes]) -> Statistics:
-        series = np.concatenate([self.decode(payload) for payload in payloads], axis=1)
+        series = np.concatenate([self._series(payload) for payload in payloads], axis=1)
         return {"mean": np.nanmean(series, axis=1).tolist()}
 
     def fit(self, payloads: Iterable[bytes]) -> dict[str, bytes]:
@@ -59,17 +66,19 @@ class ToyWords:
             raise SignalError("DATA_DTYPE", "no text")
         return value if isinstance(value, bytes) else value.encode()
 
-    def decode(self, payload: bytes) -> np.ndarray:
+    def decode(self, payloads: Sequence[bytes | None]) -> Signal:
         words = json.loads((self.folder / "words.json").read_text())
-        return np.array([words.get(word, 0) for word in payload.decode().split()], np.int64)
+        rows = [[words.get(word, 0) for word in (payload or b"").decode().split()] for payload in payloads]
+        tensors = [torch.tensor(row, dtype=torch.int64) for row in rows]
+        padded = nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=-1)
+        present = torch.tensor([payload is not None for payload in payloads])
+        return Signal(padded.clamp(min=0), padded >= 0, present)
 
-    def collate(self, values: Sequence[np.ndarray | None]) -> Signal:
-        rows = [torch.tensor([] if value is None else value, dtype=torch.int64) for value in values]
-        padded = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
-        return Signal(padded.clamp(min=0), padded >= 0, torch.tensor([value is not None for value in values]))
+    def check(self, payload: bytes) -> None:
+        payload.decode()
 
     def statistics(self, payloads: Iterable[bytes]) -> Statistics:
-        return {"words": [float(sum(len(self.decode(payload)) for payload in payloads))]}
+        return {"words": [float(sum(len(payload.split()) for payload in payloads))]}
 
     def fit(self, payloads: Iterable[bytes]) -> dict[str, bytes]:
         words = sorted({word for payload in payloads for word in payload.decode().split()})

@@ -134,7 +134,11 @@ AnyImageTransform = Annotated[
 
 
 def change_some(signal: Signal, draws: Draws, *, chance: float, transform: Callable[[Tensor], Tensor]) -> Signal:
-    """`transform` (K, 3, H, W) -> (K, 3, H, W) on a share of the present samples; the global generator is untouched."""
+    """`transform` (K, 3, H, W) in [0, 1] -> the same on a share of the present samples; float32 (B, 3, H, W).
+
+    The global generator is untouched.
+    """
+    signal = signal.scaled()
     rows = (signal.present & (draws.uniform() < chance)).nonzero().squeeze(1)
     if len(rows) == 0:
         return signal

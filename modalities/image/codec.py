@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from pydantic import Field
 
 from modalities.image.pixels import JPEG_START, read_pixels
-from modalities.spec import Config, Signal, SignalError, Statistics
+from modalities.spec import Config, Signal, SignalError, Statistics, decode_rows
 
 _STD_FLOOR = 1e-3  # a quarter of a grey level
 
@@ -39,7 +39,7 @@ class ImageSchema(Config):
 
 
 class ImageCodec:
-    """Image file bytes <-> uint8 (3, height, width)."""
+    """Image files <-> uint8 pixels."""
 
     def __init__(self, schema: ImageSchema, folder: Path | None = None) -> None:
         self.schema = schema
@@ -56,32 +56,27 @@ class ImageCodec:
             pixels = self._upright(value)
         return self._store(self._resize(pixels))
 
-    def decode(self, payload: bytes) -> np.ndarray:
-        """Pixels uint8 (3, height, width). Raises SignalError where the stored image has another size."""
-        height, width = self.schema.height, self.schema.width
-        pixels = self._fast_jpeg(payload)
-        if pixels is None:
-            pixels = read_pixels(payload, max_pixels=height * width)
-        if pixels.shape[:2] != (height, width):
-            raise SignalError(
-                "DATA_SHAPE", "a stored image has the wrong size", expected=[height, width], got=list(pixels.shape[:2])
-            )
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    def decode(self, payloads: Sequence[bytes | None]) -> Signal:
+        """uint8 (B, 3, height, width), in memory (B, height, width, 3); zeros where absent.
 
-    def collate(self, values: Sequence[np.ndarray | None]) -> Signal:
-        """float32 (B, 3, height, width) in [0, 1]; zeros where absent."""
-        stacked = np.zeros((len(values), 3, self.schema.height, self.schema.width), dtype=np.uint8)
-        for row, pixels in enumerate(values):
-            if pixels is not None:
-                stacked[row] = pixels
-        present = torch.tensor([pixels is not None for pixels in values], dtype=torch.bool)
-        return Signal(torch.from_numpy(stacked).float() / 255.0, None, present)
+        Raises SignalError where a stored image is damaged or has another size.
+        """
+        pixels = np.empty((len(payloads), self.schema.height, self.schema.width, 3), np.uint8)
+        present = decode_rows(payloads, lambda row, payload: self._pixels(payload, pixels[row]))
+        pixels[~present.numpy()] = 0
+        return Signal(torch.from_numpy(pixels).permute(0, 3, 1, 2), None, present)
+
+    def check(self, payload: bytes) -> None:
+        """Raise SignalError for an image that is damaged or has another size."""
+        self.decode([payload])
 
     def statistics(self, payloads: Iterable[bytes]) -> Statistics:
         """`mean` and `std` per colour in [0, 1]; exact integer sums, so the order of payloads does not matter."""
         count, total, squares = 0, [0, 0, 0], [0, 0, 0]
+        stored = np.empty((self.schema.height, self.schema.width, 3), np.uint8)
         for payload in payloads:
-            pixels = self.decode(payload).reshape(3, -1).astype(np.int64)
+            self._pixels(payload, stored)
+            pixels = stored.reshape(-1, 3).T.astype(np.int64)
             count += pixels.shape[1]
             total = [t + int(p.sum()) for t, p in zip(total, pixels, strict=True)]
             squares = [s + int((p * p).sum()) for s, p in zip(squares, pixels, strict=True)]
@@ -121,14 +116,25 @@ class ImageCodec:
         Image.fromarray(pixels).save(buffer, "PNG")
         return buffer.getvalue()
 
-    def _fast_jpeg(self, payload: bytes) -> np.ndarray | None:
-        """Pixels by libjpeg-turbo; None for what `encode` never writes (other formats, EXIF, grey, CMYK)."""
+    def _pixels(self, payload: bytes, out: np.ndarray) -> None:
+        """Decode into `out`, uint8 (height, width, 3)."""
+        if self._fast_jpeg(payload, out):
+            return
+        pixels = read_pixels(payload, max_pixels=out.shape[0] * out.shape[1])
+        if pixels.shape != out.shape:
+            expected, got = list(out.shape[:2]), list(pixels.shape[:2])
+            raise SignalError("DATA_SHAPE", "a stored image has the wrong size", expected=expected, got=got)
+        out[:] = pixels
+
+    def _fast_jpeg(self, payload: bytes, out: np.ndarray) -> bool:
+        """Decode by libjpeg-turbo; False for what `encode` never writes (other formats or sizes, EXIF, grey, CMYK)."""
         if not payload.startswith(JPEG_START) or b"Exif\0\0" in payload:
-            return None
+            return False
         try:
             height, width, colours, _ = simplejpeg.decode_jpeg_header(payload)
-            if colours != "YCbCr" or (height, width) != (self.schema.height, self.schema.width):
-                return None
-            return simplejpeg.decode_jpeg(payload)
+            if colours != "YCbCr" or (height, width) != out.shape[:2]:
+                return False
+            simplejpeg.decode_jpeg(payload, buffer=out)
         except ValueError as error:
             raise SignalError("DATA_IMAGE", "the image is damaged", got=len(payload)) from error
+        return True

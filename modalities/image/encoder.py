@@ -122,7 +122,7 @@ AnyImageEncoder = Annotated[VisionTransformer | ConvNeXt | ImageResNet | Pretrai
 
 
 class ImageEncoder(nn.Module):
-    """Images (B, 3, H, W) in [0, 1] -> Encoded, one position per patch or cell, row by row."""
+    """Images (B, 3, H, W) -> Encoded, one position per patch or cell, row by row."""
 
     def __init__(self, backbone: "PreTrainedModel", statistics: Statistics, *, side: int | None = None) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class ImageEncoder(nn.Module):
         self.width = int(config.hidden_sizes[-1] if self.convolutional else config.hidden_size)
 
     def forward(self, signal: Signal) -> Encoded:
-        images = (signal.values - self.mean) / self.std
+        images = (signal.scaled().values - self.mean) / self.std
         if self.side is not None and images.shape[2:] != (self.side, self.side):
             size = (self.side, self.side)
             images = functional.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)

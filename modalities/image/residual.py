@@ -75,7 +75,7 @@ class Block(nn.Module):
 
 
 class ImageResNetEncoder(nn.Module):
-    """Images (B, 3, H, W) in [0, 1] -> Encoded, one position per cell, row by row."""
+    """Images (B, 3, H, W) -> Encoded, one position per cell, row by row."""
 
     def __init__(self, config: ImageResNet, statistics: Statistics) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class ImageResNetEncoder(nn.Module):
         self.head = nn.Linear(config.widths[-1], config.features)
 
     def forward(self, signal: Signal) -> Encoded:
-        x = self.stem((signal.values - self.mean) / self.std)
+        x = self.stem((signal.scaled().values - self.mean) / self.std)
         for block in self.body:
             x = block(x)
         cells = torch.relu(self.norm(x)).flatten(2).transpose(1, 2)

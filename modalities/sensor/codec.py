@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -9,11 +10,11 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from modalities.spec import Config, Signal, SignalError, Statistics
+from modalities.spec import Config, Signal, SignalError, Statistics, decode_rows
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HEADER = re.compile(
-    rb"\{'descr': '([^']{1,40})', 'fortran_order': (True|False), 'shape': \(((?:\d{1,12}(?:, ?)?)*)\), ?\} *\n"
+    rb"\{'descr': '([^']{1,40})', 'fortran_order': (True|False), 'shape': \(((?:\d{1,12}, ?)*(?:\d{1,12})?)\), ?\} *\n"
 )
 _STD_FLOOR = 1e-6  # a constant channel normalises to zero instead of dividing by zero
 
@@ -33,6 +34,8 @@ class SensorSchema(Config):
     """Longest series accepted, and the padded length of every batch."""
     nonfinite: Literal["mask", "refuse"] = "mask"
     """`mask`: NaN means unobserved; `refuse`: NaN is an error. Infinity is always an error."""
+    limit: float = Field(default=1e12, gt=0)
+    """Largest magnitude of a reading, in the channel's unit; what lies beyond has a wrong scale or is damaged."""
     relative_to: int | None = Field(default=None, ge=0)
     """Number of the channel triple (3j, 3j+1, 3j+2) that is subtracted from every other triple when a series is
     stored, such as the hip of a skeleton; it is itself stored relative to its own mean over time. None stores readings
@@ -50,7 +53,7 @@ class SensorSchema(Config):
 
 
 class SensorCodec:
-    """npy bytes <-> float32 (C, T), NaN where unobserved."""
+    """npy files <-> float32 series, NaN where unobserved."""
 
     extensions: tuple[str, ...] = ("npy",)
 
@@ -67,30 +70,27 @@ class SensorCodec:
             value = relative_to_triple(value, self.schema.relative_to)
         with np.errstate(over="ignore"):
             series = np.ascontiguousarray(value, dtype="<f4")
-        self._check_finite(series)
+        self._check_readings(series)
         return _npy_header(series.shape) + series.tobytes()
 
-    def decode(self, payload: bytes) -> np.ndarray:
-        """The stored float32 (C, T); its size is checked against the header before anything is allocated."""
-        shape, start = _parse_npy_header(payload)
-        self._check_shape(shape)
-        expected = start + 4 * shape[0] * shape[1]
-        if len(payload) != expected:
-            raise SignalError("DATA_TRUNCATED", "npy data have the wrong size", expected=expected, got=len(payload))
-        series = np.frombuffer(payload, dtype="<f4", offset=start).reshape(shape)
-        self._check_finite(series)
-        return series
-
-    def collate(self, values: Sequence[np.ndarray | None]) -> Signal:
+    def decode(self, payloads: Sequence[bytes | None]) -> Signal:
         """Series (C, T_i) -> values and mask (B, C, max_steps); padding, NaN and absent samples are masked zeros."""
-        shape = len(values), len(self.schema.channels), self.schema.max_steps
-        padded = np.full(shape, np.nan, dtype=np.float32)
-        for row, series in enumerate(values):
-            if series is not None:
-                padded[row, :, : series.shape[1]] = series
-        raw = torch.from_numpy(padded)
-        present = torch.tensor([series is not None for series in values], dtype=torch.bool)
-        return Signal(raw.nan_to_num(0.0), ~raw.isnan(), present)
+        values = np.empty((len(payloads), len(self.schema.channels), self.schema.max_steps), np.float32)
+        steps = np.zeros(len(payloads), np.int64)
+
+        def put(row: int, payload: bytes) -> None:
+            series = self._series(payload)
+            steps[row] = length = series.shape[1]
+            values[row, :, :length] = series
+
+        present = decode_rows(payloads, put)
+        for row in np.flatnonzero(steps < self.schema.max_steps).tolist():
+            values[row, :, steps[row] :] = np.nan
+        return self._masked(values, steps, present)
+
+    def check(self, payload: bytes) -> None:
+        """Raise SignalError for a payload that `encode` would not write."""
+        self._check_readings(self._series(payload))
 
     def statistics(self, payloads: Iterable[bytes]) -> Statistics:
         """`mean` and `std` per channel over observed values, in float64 by merging (Chan et al. 1979).
@@ -100,7 +100,9 @@ class SensorCodec:
         channels = len(self.schema.channels)
         count, mean, spread = np.zeros(channels), np.zeros(channels), np.zeros(channels)
         for payload in payloads:
-            series = self.decode(payload).astype(np.float64)
+            stored = self._series(payload)
+            self._check_readings(stored)
+            series = stored.astype(np.float64)
             observed = ~np.isnan(series)
             new = observed.sum(axis=1)
             own = np.where(observed, series, 0.0).sum(axis=1) / np.maximum(new, 1)
@@ -115,6 +117,28 @@ class SensorCodec:
     def fit(self, payloads: Iterable[bytes]) -> dict[str, bytes]:
         """Nothing: a sensor codec learns no files."""
         return {}
+
+    def _series(self, payload: bytes) -> np.ndarray:
+        """The stored float32 (C, T), a view; its size is checked against the header before anything is allocated."""
+        header = _npy_header_of(payload)
+        shape, start = _parse_npy_header(header), len(header)
+        self._check_shape(shape)
+        expected = start + 4 * shape[0] * shape[1]
+        if len(payload) != expected:
+            raise SignalError("DATA_TRUNCATED", "npy data have the wrong size", expected=expected, got=len(payload))
+        return np.frombuffer(payload, dtype="<f4", offset=start).reshape(shape)
+
+    def _masked(self, values: np.ndarray, steps: np.ndarray, present: torch.Tensor) -> Signal:
+        """Readings (B, C, max_steps) with NaN where unobserved, of which `steps` (B,) were stored, as a Signal."""
+        observed = np.abs(values) <= self.schema.limit  # False for NaN, infinity and what is out of range
+        for row in np.flatnonzero(~observed.all(axis=(1, 2))).tolist():
+            try:
+                self._check_readings(values[row, :, : steps[row]])
+            except SignalError as error:
+                error.row = row
+                raise
+        values[~observed] = 0.0
+        return Signal(torch.from_numpy(values), torch.from_numpy(observed), present)
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         expected = [len(self.schema.channels), f"1..{self.schema.max_steps}"]
@@ -133,15 +157,23 @@ class SensorCodec:
             fix = "raise max_steps, or cut the recording into windows"
             raise SignalError("DATA_SHAPE", "the series is too long", expected=expected, got=list(shape), fix=fix)
 
-    def _check_finite(self, series: np.ndarray) -> None:
-        finite = np.isfinite(series)
-        if finite.all():
+    def _check_readings(self, series: np.ndarray) -> None:
+        """Infinity, magnitudes beyond the limit and, where the schema refuses it, NaN are errors."""
+        if (np.abs(series) <= self.schema.limit).all():
             return
-        refused = ~finite if self.schema.nonfinite == "refuse" else np.isinf(series)
+        refused = ~np.isfinite(series) if self.schema.nonfinite == "refuse" else np.isinf(series)
         if refused.any():
-            channel, step = np.argwhere(refused)[0].tolist()
-            got = {"channel": self.schema.channels[channel], "step": step, "value": str(series[channel, step])}
+            got = self._first(refused, series)
             raise SignalError("DATA_NONFINITE", "a reading is not finite", expected="finite", got=got)
+        absurd = np.abs(series) > self.schema.limit
+        if absurd.any():
+            got, limit = self._first(absurd, series), f"<= {self.schema.limit:g}"
+            fix = "check the unit and the scale, or raise the schema's limit"
+            raise SignalError("DATA_RANGE", "a reading is out of range", expected=limit, got=got, fix=fix)
+
+    def _first(self, where: np.ndarray, series: np.ndarray) -> dict[str, object]:
+        channel, step = np.argwhere(where)[0].tolist()
+        return {"channel": self.schema.channels[channel], "step": step, "value": str(series[channel, step])}
 
 
 def relative_to_triple(series: np.ndarray, centre: int) -> np.ndarray:
@@ -161,21 +193,28 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
     return _MAGIC + len(text).to_bytes(2, "little") + text
 
 
-def _parse_npy_header(payload: bytes) -> tuple[tuple[int, ...], int]:
-    """Shape and data offset of an npy 1.0 file of little-endian float32 in C order. Never evaluates the header."""
+def _npy_header_of(payload: bytes) -> bytes:
+    """The first bytes of an npy 1.0 file, up to its data."""
     prefix = len(_MAGIC) + 2
-    if payload[: len(_MAGIC)] != _MAGIC or len(payload) < prefix:
+    if not payload.startswith(_MAGIC) or len(payload) < prefix:
         raise SignalError("DATA_NPY", "not an npy 1.0 file", expected=_MAGIC.hex(), got=payload[: len(_MAGIC)].hex())
     start = prefix + int.from_bytes(payload[len(_MAGIC) : prefix], "little")
     if len(payload) < start:
         raise SignalError("DATA_TRUNCATED", "npy header is cut off", expected=start, got=len(payload))
-    found = _HEADER.fullmatch(payload, prefix, start)
+    return payload[:start]
+
+
+@lru_cache(maxsize=64)  # a data set has few different headers, and parsing one costs more than the rest of a series
+def _parse_npy_header(header: bytes) -> tuple[int, ...]:
+    """Shape of little-endian float32 in C order. Never evaluates the header."""
+    prefix = len(_MAGIC) + 2
+    found = _HEADER.fullmatch(header, prefix)
     if found is None:
-        raise SignalError("DATA_NPY", "npy header is malformed", got=payload[prefix : min(start, prefix + 80)].hex())
+        raise SignalError("DATA_NPY", "npy header is malformed", got=header[prefix : prefix + 80].hex())
     dtype, order, sizes = found.groups()
     if dtype != b"<f4":
         got = dtype.decode("ascii", "replace")
         raise SignalError("DATA_DTYPE", "stored series must be float32", expected="<f4", got=got)
     if order != b"False":
         raise SignalError("DATA_SHAPE", "stored series must be in C order", expected="C", got="Fortran")
-    return tuple(int(size) for size in sizes.replace(b" ", b"").split(b",") if size), start
+    return tuple(int(size) for size in sizes.replace(b" ", b"").split(b",") if size)

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -10,11 +11,13 @@ import torch
 from pydantic import Field
 from tokenizers import Tokenizer
 
-from modalities.spec import Config, Signal, SignalError, Statistics
+from modalities.spec import Config, Signal, SignalError, Statistics, decode_rows
 from modalities.text.tokenizer import NUM_FIXED, load_tokenizer, read_named, train_tokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
 _BYTES_PER_CHARACTER = 4  # of UTF-8
+_KNOWN_TEXTS = 1 << 16  # texts whose tokens are kept: captions repeat, and every text does in the next epoch
+_KNOWN_BYTES = 1 << 10  # longer ones are not
 _NFC_SHRINK = 4  # decomposed text may be longer before normalisation
 
 
@@ -38,7 +41,7 @@ class TextSchema(Config):
 
 
 class TextCodec:
-    """UTF-8 bytes <-> token ids int64 (L,)."""
+    """UTF-8 bytes <-> token ids."""
 
     extensions: tuple[str, ...] = ("txt",)
 
@@ -46,6 +49,7 @@ class TextCodec:
         """folder: where `fit`'s files lie; only `decode` needs it."""
         self.schema, self.folder = schema, folder
         self._tokenizer: Tokenizer | None = None
+        self._known: dict[bytes, list[int]] = {}
 
     def encode(self, value: np.ndarray | str | bytes) -> bytes:
         """Checked, NFC-normalised UTF-8. Raises SignalError."""
@@ -53,19 +57,30 @@ class TextCodec:
             raise SignalError("DATA_DTYPE", "a text is a string or UTF-8 bytes", expected="str", got=str(value.dtype))
         return self._clean(value).encode()
 
-    def decode(self, payload: bytes) -> np.ndarray:
-        """Token ids int64 (L,), 1 <= L <= max_tokens."""
-        return np.array(self.tokenizer.encode(self._clean(payload)).ids, dtype=np.int64)
+    def decode(self, payloads: Sequence[bytes | None]) -> Signal:
+        """Ids int64 (B, max_tokens) and mask, 1..max_tokens a text; padding and absent samples are masked zeros."""
+        fresh: dict[bytes, str] = {}
 
-    def collate(self, values: Sequence[np.ndarray | None]) -> Signal:
-        """Ids (B, max_tokens) and mask; padding and absent samples are masked zeros."""
-        ids = torch.zeros(len(values), self.schema.max_tokens, dtype=torch.int64)
-        mask = torch.zeros(ids.shape, dtype=torch.bool)
-        for row, tokens in enumerate(values):
-            if tokens is not None:
-                ids[row, : len(tokens)] = torch.from_numpy(tokens)
-                mask[row, : len(tokens)] = True
-        return Signal(ids, mask, torch.tensor([tokens is not None for tokens in values], dtype=torch.bool))
+        def check(_: int, payload: bytes) -> None:
+            if payload not in self._known and payload not in fresh:
+                fresh[payload] = self._clean(payload)
+
+        present = decode_rows(payloads, check)
+        tokens = zip(fresh, self.tokenizer.encode_batch_fast(list(fresh.values())), strict=True) if fresh else ()
+        made = {payload: encoding.ids for payload, encoding in tokens}
+        found = [made.get(payload) or self._known[payload] for payload in payloads if payload is not None]
+        if len(self._known) + len(made) <= _KNOWN_TEXTS:
+            self._known |= {payload: ids for payload, ids in made.items() if len(payload) <= _KNOWN_BYTES}
+        lengths = np.zeros(len(payloads), np.int64)
+        lengths[present.numpy()] = [len(ids) for ids in found]
+        mask = np.arange(self.schema.max_tokens) < lengths[:, None]
+        ids = np.zeros(mask.shape, np.int64)
+        ids[mask] = np.fromiter(chain.from_iterable(found), np.int64)
+        return Signal(torch.from_numpy(ids), torch.from_numpy(mask), present)
+
+    def check(self, payload: bytes) -> None:
+        """Raise SignalError for a payload that is no text of the schema."""
+        self._clean(payload)
 
     def statistics(self, payloads: Iterable[bytes]) -> Statistics:
         """Nothing: ids are not normalised."""

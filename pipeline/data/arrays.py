@@ -9,6 +9,8 @@ import numpy as np
 from pipeline.data.raw_files import MAX_FILE_BYTES
 from pipeline.errors import DataError, SecurityError
 
+_MAX_RATIO, _SMALL = 200, 16 << 20
+"""Arrays that shrank more than this are bombs, unless they are small; real readings hardly shrink tenfold."""
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -40,6 +42,14 @@ def read_npz(path: Path, name: str) -> np.ndarray:
                 code="DATA_TOO_LARGE",
                 expected=f"<= {MAX_FILE_BYTES} bytes",
                 got=info.file_size,
+            )
+        if info.file_size > max(_SMALL, _MAX_RATIO * info.compress_size):
+            raise DataError(
+                f"{path.name}: array {name!r} shrank too much to be a recording",
+                code="DATA_TOO_LARGE",
+                expected=f"<= {_SMALL} bytes, or <= {_MAX_RATIO} times its size in the file",
+                got={"bytes": info.file_size, "ratio": info.file_size // max(1, info.compress_size)},
+                fix="save it with numpy.savez, which does not compress",
             )
         try:
             with archive.open(info) as file:

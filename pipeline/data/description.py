@@ -9,11 +9,14 @@ from pydantic import AfterValidator, Field, model_validator
 
 from modalities.spec import Config
 from pipeline.data.labels import LabelColumn
+from pipeline.data.member_source import MemberSource
 from pipeline.data.raw_files import template_columns
-from pipeline.data.records import AnyRecords
-from pipeline.data.sources import AnySource, TableSource
+from pipeline.data.record_sources import AnyRecords
+from pipeline.data.series import SeriesSource
+from pipeline.data.sources import AnySource, RawSource
 from pipeline.data.split import AnySplit
 from pipeline.data.timestamps import TimeUnit
+from pipeline.data.webdataset_records import WebdatasetRecords
 from pipeline.data.windows import WindowConfig
 
 MAX_KEY_LENGTH = 64
@@ -64,13 +67,29 @@ class Description(Config):
     """strict refuses a data set with bad records; quarantine leaves them out and lists them in the manifest."""
     shard_mib: float = Field(default=64.0, gt=0, le=4096)
     """Shards are closed once they reach this size."""
+    unit_records: int | None = Field(default=None, ge=1)
+    """Records of one unit of work, which has shards of its own and is redone as a whole after a kill; null means an
+    eighth of all, at least 128 and at most 4096, or 8 to 256 recordings that are cut into windows."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Description":
-        sources = [s for s in self.streams.values() if isinstance(s, TableSource)]
-        if len({source.time.clock for source in sources if source.time}) > 1:
+        clocks = {s.clock for s in self.streams.values() if isinstance(s, SeriesSource)}
+        if len(clocks - {None}) > 1:
             raise ValueError("all time columns must use the same clock")
+        if len({isinstance(source, MemberSource) for source in self.streams.values()} | {self.in_place}) > 1:
+            raise ValueError("records of kind webdataset need streams of kind member, and only they can have them")
+        if self.in_place and (self.window is not None or self.unit_records is not None):
+            raise ValueError("archives are indexed as they are: window and unit_records must be null")
         return self
+
+    @property
+    def in_place(self) -> bool:
+        """Whether samples stay in archives of someone else."""
+        return isinstance(self.records, WebdatasetRecords)
+
+    def raw_sources(self) -> dict[str, RawSource]:
+        """The streams that are read from raw files."""
+        return {name: source for name, source in self.streams.items() if not isinstance(source, MemberSource)}
 
     def columns(self) -> dict[str, str]:
         """Every column of the record table that is used -> the key of the description that names it."""

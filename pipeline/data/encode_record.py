@@ -1,7 +1,7 @@
 """One raw record to its samples: a pure function, so that records can be encoded in any process, in any order."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from pipeline.data.bad_sample import bad_sample
 from pipeline.data.description import Description
 from pipeline.data.file_source import RawData
 from pipeline.data.records import Record
-from pipeline.data.series import Series
+from pipeline.data.series import Series, SeriesSource
 from pipeline.data.sources import Raw
 from pipeline.data.timestamps import parse_time
 from pipeline.data.windows import Window, align, cut
@@ -26,6 +26,10 @@ class EncodedSample:
     start_ns: int
     end_ns: int
     payloads: dict[str, bytes]
+
+    def without_payloads(self) -> "EncodedSample":
+        """The small part, to remember once the payloads are stored."""
+        return replace(self, payloads={})
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class RecordEncoder:
     def _read(self, record: Record) -> tuple[dict[str, Raw], list[KindredError]]:
         raws: dict[str, Raw] = {}
         problems: list[KindredError] = []
-        for name, source in self.description.streams.items():
+        for name, source in self.description.raw_sources().items():
             try:
                 raw = source.read(record, self.data)
             except (DataError, SecurityError) as error:
@@ -99,8 +103,7 @@ class RecordEncoder:
         return windows, dropped, origin_ns
 
     def _has_utc(self) -> bool:
-        sources = self.description.streams.values()
-        return any(time.clock == "utc" for s in sources if (time := getattr(s, "time", None)) is not None)
+        return any(isinstance(s, SeriesSource) and s.clock == "utc" for s in self.description.streams.values())
 
     def _start(self, record: Record) -> int | None:
         start = self.description.start

@@ -35,11 +35,19 @@ class Findings:
         for problem in problems:
             self._keep(self._fatal if isinstance(problem, SecurityError) else self._of_records, problem)
 
+    def add_uncounted(self, number: int) -> None:
+        """Problems of records that were counted elsewhere."""
+        self._num_more += number
+
     def _keep(self, problems: list[KindredError], problem: KindredError) -> None:
         if len(problems) < MAX_PROBLEMS:
             problems.append(problem)
         else:
             self._num_more += 1
+
+    def is_empty(self) -> bool:
+        """Whether nothing was found so far."""
+        return not (self._fatal or self._of_records)
 
     def refuse(self) -> None:
         """Raises Problems when there are some that the policy does not tolerate."""

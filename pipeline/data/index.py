@@ -161,6 +161,10 @@ def _check(index: Index, manifest: Manifest) -> None:
         inside = (stream.offset >= 0) & (stream.size <= shard_bytes) & (stream.offset <= shard_bytes - stream.size)
         if not (inside | (stream.size == -1)).all() or (stream.size < -1).any():
             raise _bad(f"has payloads of {name} outside their shards")
+    payloads = [np.bincount(index.shard, np.maximum(each.size, 0), len(shards)) for each in index.streams.values()]
+    # Overlapping payloads would let a batch ask for more memory than there are bytes.
+    if (np.sum(payloads, axis=0) > np.array([shard.bytes for shard in shards])).any():
+        raise _bad("has payloads that overlap")
     for name, classes in index.classes.items():
         if classes.min() < -1 or classes.max() >= len(manifest.labels[name]):
             raise _bad(f"has unknown classes of {name}")

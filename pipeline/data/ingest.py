@@ -1,48 +1,51 @@
 """Raw files -> data set folder: all records checked in one pass, written beside the target and renamed when whole."""
 
 import hashlib
+import io
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import JsonValue
 
-from modalities.spec import Codec, SignalError
+from modalities.spec import SignalError
 from pipeline.data.bad_sample import bad_sample
-from pipeline.data.dataset_writer import DatasetWriter
 from pipeline.data.description import Description
-from pipeline.data.encode_record import EncodedRecord, RecordEncoder
+from pipeline.data.durable import write_durably
 from pipeline.data.file_source import RawData
 from pipeline.data.findings import Findings
-from pipeline.data.index import Index, index_bytes
+from pipeline.data.index import index_bytes
+from pipeline.data.index_archive import check_suffixes
 from pipeline.data.labels import class_names, class_values
 from pipeline.data.manifest import (
     FORMAT_VERSION,
     INDEX_NAME,
     MANIFEST_NAME,
+    ORIGINALS_NAME,
     Manifest,
     SplitEntry,
     StreamEntry,
     stream_folder,
 )
+from pipeline.data.merge import Merged, merge_units
 from pipeline.data.record_table import load_records
 from pipeline.data.records import Record
 from pipeline.data.schemas import check_schemas
-from pipeline.data.shards import write_durably
 from pipeline.data.split import SPLITS, SplitName, check_counts, split_records
-from pipeline.data.staging import Origin, existing, raw_digest, staged
+from pipeline.data.staging import Origin, existing, raw_digest, staged, unfinished
+from pipeline.data.work_units import Unit, file_stat, plan_units
+from pipeline.data.write_unit import CodecFactory, UnitWriter
 from pipeline.errors import DataError
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with (records done, all records)."""
+"""Called with (records done, all records): at the start, and after every unit."""
 
-RecordMap: TypeAlias = Callable[[RecordEncoder, Iterable[Record]], Iterator[EncodedRecord]]
-"""Applies the encoder to every record, results in order, like the built-in map; it may work in parallel."""
-
-CodecFactory: TypeAlias = Callable[[str, Path], Codec]
-"""(stream, folder of its fitted files) -> codec; called before the files exist, to encode, and again after."""
+UnitMap: TypeAlias = Callable[[UnitWriter, Iterable[Unit]], Iterator[int]]
+"""Applies the writer to every unit and yields its results in any order, like the built-in map or in parallel."""
 
 QUARANTINE_NAME = "quarantine.json"
 
@@ -57,36 +60,53 @@ def ingest(
     schemas: Mapping[str, Mapping[str, JsonValue]],
     make_codec: CodecFactory,
     progress: Progress | None = None,
-    map_records: RecordMap = map,
+    map_units: UnitMap = map,
 ) -> Manifest:
     """Write the data set `out` from the raw files below `root`; a finished one of the same origin is returned as it is.
 
+    The bytes do not depend on `map_units`, nor on kills and restarts: finished units of an earlier try are kept.
     schemas: stream -> schema as JSON, with its `kind`; this package does not know kinds of signals.
     Raises Problems naming every bad record at once (DataError, LeakError, SecurityError), or every stream whose source
     and schema disagree (ConfigError); OutputError, StorageError.
     """
     check_schemas(description, schemas)
     records, rejected = load_records(description, root)
-    origin = Origin(_decision_hash(description, schemas), raw_digest(description, records, root))
+    decision = _decision_hash(description, schemas)
+    units = plan_units(description, records, root, decision=decision)
+    tables = [file_stat(root, name) for name in description.records.files(root)]
+    origin = Origin(decision, raw_digest(tables, units))
     if (manifest := existing(out, origin)) is not None:
         return manifest
     findings = Findings(description.policy)
     for row in rejected:
         findings.add_record(f"row:{row.number}", [row.problem])
     splits = _splits(description, records, findings)
-    with staged(out) as folder:
-        codecs = {name: make_codec(name, stream_folder(folder, name)) for name in schemas}
-        with DatasetWriter(description, codecs, folder) as writer:
-            encoded = map_records(RecordEncoder(description, RawData(root), codecs), records)
-            _write_records(encoded, splits, writer, findings=findings, progress=progress)
-        _refuse(description, writer, findings)
-        manifest = _finish(writer, folder, schemas=schemas, make_codec=make_codec, quarantined=findings.quarantined)
-        write_durably(folder / QUARANTINE_NAME, json.dumps(findings.report(), indent=1).encode())
-        origin.write(folder)
-        write_durably(folder / MANIFEST_NAME, manifest.to_text().encode())
+    with staged(out) as stage:
+        todo = unfinished(stage, units)
+        write = UnitWriter(description, RawData(root.resolve()), make_codec, stage)
+        check_suffixes(description, write.codecs)
+        _write(todo, map_units(write, todo), num_records=len(records), progress=progress)
+        merged = merge_units(description, stage, units, records=records, splits=splits, findings=findings)
+        _refuse(merged, findings)
+        manifest = _finish(merged, schemas=schemas, make_codec=make_codec, quarantined=findings.quarantined)
+        if description.in_place:
+            write_durably(stage.data / ORIGINALS_NAME, _originals(merged, records))
+        write_durably(stage.data / QUARANTINE_NAME, json.dumps(findings.report(), indent=1).encode())
+        origin.write(stage.data)
+        write_durably(stage.data / MANIFEST_NAME, manifest.to_text().encode())
     if findings.quarantined:
         _log.warning("%d records quarantined, see %s", len(findings.quarantined), out / QUARANTINE_NAME)
     return manifest
+
+
+def _write(todo: Sequence[Unit], results: Iterable[int], *, num_records: int, progress: Progress | None) -> None:
+    done = num_records - sum(len(unit.records) for unit in todo)
+    if progress is not None:
+        progress(done, num_records)
+    for count in results:
+        done += count
+        if progress is not None:
+            progress(done, num_records)
 
 
 def _decision_hash(description: Description, schemas: Mapping[str, Mapping[str, JsonValue]]) -> str:
@@ -111,69 +131,67 @@ def _splits(description: Description, records: Sequence[Record], findings: Findi
     return splits
 
 
-def _write_records(
-    encoded: Iterable[EncodedRecord],
-    splits: Sequence[SplitName],
-    writer: DatasetWriter,
-    *,
-    findings: Findings,
-    progress: Progress | None,
-) -> None:
-    for done, (result, split) in enumerate(zip(encoded, splits, strict=True), start=1):
-        if result.problems:
-            findings.add_record(result.record.key, result.problems)
-        else:
-            writer.add(result, split)
-        if progress is not None:
-            progress(done, len(splits))
-
-
-def _refuse(description: Description, writer: DatasetWriter, findings: Findings) -> None:
+def _refuse(merged: Merged, findings: Findings) -> None:
     """Raises Problems for everything found so far that the policy does not tolerate."""
-    for leak in writer.leaks:
-        findings.add_fatal(leak)
+    if not merged.description.allow_duplicates:
+        for leak in merged.leaks():
+            findings.add_fatal(leak)
     findings.refuse()
-    check_counts(description.split, writer.counts())
+    check_counts(merged.description.split, merged.counts())
+
+
+def _originals(merged: Merged, records: Sequence[Record]) -> bytes:
+    """Which member of which foreign archive each sample is."""
+    rows = {record.number: record.row for record in records}
+    found = [rows[number] for number in merged.index.record.tolist()]
+    columns = {"key": merged.index.key.tolist()}
+    columns |= {f"original_{name}": [row[name] for row in found] for name in ("key", "shard")}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
 
 
 def _finish(
-    writer: DatasetWriter,
-    folder: Path,
+    merged: Merged,
     *,
     schemas: Mapping[str, Mapping[str, JsonValue]],
     make_codec: CodecFactory,
     quarantined: Sequence[str],
 ) -> Manifest:
     """Fit codecs and measure statistics on the training samples, write the index, return the manifest."""
-    index, description = writer.index(), writer.description
-    payload = index_bytes(index)
-    write_durably(folder / INDEX_NAME, payload)
+    description = merged.description
+    payload = index_bytes(merged.index)
+    write_durably(merged.folder / INDEX_NAME, payload)
     return Manifest(
         name=description.name,
-        streams={name: _entry(name, schema, writer, index, make_codec=make_codec) for name, schema in schemas.items()},
-        shards=tuple(writer.shards.entries),
+        streams={name: _entry(name, schema, merged, make_codec=make_codec) for name, schema in schemas.items()},
+        shards=merged.entries,
         index_sha256=hashlib.sha256(payload).hexdigest(),
-        num_samples=len(index),
-        num_records=writer.num_records(),
-        num_dropped_windows=writer.num_dropped_windows,
+        num_samples=len(merged.index),
+        num_records=merged.num_records(),
+        num_dropped_windows=merged.num_dropped_windows,
         groups=tuple(description.groups),
-        labels=writer.class_names(),
-        split=SplitEntry(rule=description.split.model_dump(mode="json"), counts=writer.counts()),
+        labels=merged.class_names(),
+        split=SplitEntry(rule=_split_rule(description), counts=merged.counts()),
         quarantine=tuple(quarantined),
     )
 
 
-def _entry(
-    name: str, schema: Mapping[str, JsonValue], writer: DatasetWriter, index: Index, *, make_codec: CodecFactory
-) -> StreamEntry:
-    own, files = stream_folder(writer.folder, name), {}
+def _split_rule(description: Description) -> dict[str, JsonValue]:
+    """The split section, and what verify must know of it: an exception that was allowed."""
+    exceptions = {"allow_duplicates": True} if description.allow_duplicates else {}
+    return description.split.model_dump(mode="json") | exceptions
+
+
+def _entry(name: str, schema: Mapping[str, JsonValue], merged: Merged, *, make_codec: CodecFactory) -> StreamEntry:
+    own, files = stream_folder(merged.folder, name), {}
     try:
-        for file, payload in writer.codecs[name].fit(writer.train_payloads(name)).items():
+        for file, payload in make_codec(name, own).fit(merged.train_payloads(name)).items():
             own.mkdir(parents=True, exist_ok=True)
             write_durably(own / file, payload)
-            files[(own / file).relative_to(writer.folder).as_posix()] = hashlib.sha256(payload).hexdigest()
-        statistics = make_codec(name, own).statistics(writer.train_payloads(name))
+            files[(own / file).relative_to(merged.folder).as_posix()] = hashlib.sha256(payload).hexdigest()
+        statistics = make_codec(name, own).statistics(merged.train_payloads(name))
     except SignalError as error:
         raise bad_sample(error, key="(training samples)", field=name) from error
-    count = int(index.present(name).sum())
+    count = int(merged.index.present(name).sum())
     return StreamEntry(kind=str(schema["kind"]), schema=dict(schema), statistics=statistics, files=files, count=count)

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, ValidationError, field_validator
+from pydantic_core import from_json
 
 from modalities.spec import Config, Statistics
 from pipeline.data.description import ColumnName, StreamName
@@ -13,6 +14,7 @@ from pipeline.errors import DataError
 
 MANIFEST_NAME = "manifest.json"
 INDEX_NAME = "index.parquet"
+ORIGINALS_NAME = "originals.parquet"  # only where samples stay in archives of someone else
 FORMAT_VERSION = 1
 MAX_MANIFEST_BYTES = 64 << 20
 
@@ -45,7 +47,7 @@ class StreamEntry(Config):
 class ShardEntry(Config):
     """One tar of whole samples."""
 
-    name: str = Field(pattern=r"^shard-[0-9]{5,}\.tar$")
+    name: str = Field(pattern=r"^shard-[0-9]{5,}(_[0-9]{3,})?\.tar$")
     """File name below shards/."""
     bytes: int = Field(gt=0)
     """Size."""
@@ -59,7 +61,7 @@ class SplitEntry(Config):
     """How the samples were split."""
 
     rule: dict[str, JsonValue]
-    """The split section of the description."""
+    """The split section of the description, with allow_duplicates where that was true."""
     counts: dict[Literal["train", "validation", "test"], int]
     """Samples of each split."""
 
@@ -100,8 +102,9 @@ class Manifest(Config):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_text(self) -> str:
-        """The manifest as it is written to disk."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True, indent=1) + "\n"
+        """The manifest as it is written to disk, with its own hash."""
+        document = self.model_dump(mode="json", by_alias=True) | {"sha256": self.sha256}
+        return json.dumps(document, sort_keys=True, indent=1) + "\n"
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -110,7 +113,7 @@ def load_manifest(folder: Path) -> Manifest:
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise DataError(f"{path} is too large", code="DATA_TOO_LARGE", expected=f"<= {MAX_MANIFEST_BYTES} bytes")
-        return Manifest.model_validate_json(path.read_bytes())
+        return parse_manifest(path.read_bytes(), str(path))
     except FileNotFoundError as error:
         raise DataError(
             f"{folder} is no data set: it has no {MANIFEST_NAME}",
@@ -118,12 +121,35 @@ def load_manifest(folder: Path) -> Manifest:
             got=str(folder),
             fix="run ingest, or check data.path",
         ) from error
+
+
+def parse_manifest(payload: bytes, source: str) -> Manifest:
+    """The manifest in a file that came from `source`. Raises DataError when it is damaged or of another version."""
+    try:
+        document = from_json(payload, allow_inf_nan=False)
+    except ValueError as error:
+        raise _damaged(source, str(error)) from error
+    signature = document.pop("sha256", None) if isinstance(document, dict) else None
+    try:
+        manifest = Manifest.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
+        raise _damaged(source, f"{where}: {first['msg']}", field=where) from error
+    if signature != manifest.sha256:
         raise DataError(
-            f"{path} is damaged: {where}: {first['msg']}", code="DATA_MANIFEST", field=where, fix="ingest again"
-        ) from error
+            f"{source} has changed since it was written",
+            code="DATA_CHECKSUM",
+            field=MANIFEST_NAME,
+            expected=str(signature)[:64],
+            got=manifest.sha256,
+            fix="restore the data set, or ingest again",
+        )
+    return manifest
+
+
+def _damaged(source: str, problem: str, *, field: str | None = None) -> DataError:
+    return DataError(f"{source} is damaged: {problem}", code="DATA_MANIFEST", field=field, fix="ingest again")
 
 
 def stream_folder(folder: Path, stream: str) -> Path:

@@ -1,6 +1,5 @@
-"""Samples by number: positions from the index, one pread and one checksum per payload, allow-listed decoders."""
+"""Samples by number: positions from the index, near-sequential reads, a checksum per payload, allow-listed decoders."""
 
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from modalities.spec import Codec, SignalError
+from modalities.spec import Codec, Signal, SignalError
 from pipeline.data.bad_sample import bad_sample
-from pipeline.data.index import Index, StreamColumns
-from pipeline.data.manifest import Manifest, ShardEntry
+from pipeline.data.index import Index
+from pipeline.data.manifest import Manifest
+from pipeline.data.shard_files import ShardFiles
+from pipeline.data.shard_source import ShardSource, shard_source
 from pipeline.errors import DataError
 from pipeline.types import Batch
 
@@ -19,12 +20,22 @@ from pipeline.types import Batch
 class ShardReader:
     """Reads batches from a data set folder; shards are opened on first use and checked for their size.
 
-    Reading one sample does not depend on others, so any process may read any part. Close it, or use it in `with`.
+    Reading one sample does not depend on others, so any process or thread may read any part. Close it, or use it in
+    `with`.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, index: Index, codecs: Mapping[str, Codec]) -> None:
-        self.folder, self.manifest, self.index, self.codecs = folder, manifest, index, dict(codecs)
-        self._files: dict[int, int] = {}
+    def __init__(
+        self,
+        source: ShardSource | Path,
+        manifest: Manifest,
+        index: Index,
+        codecs: Mapping[str, Codec],
+        *,
+        io_timeout_s: float = 30.0,
+    ) -> None:
+        """source: a folder stands for the shards in it. io_timeout_s: how long the storage may deliver nothing."""
+        self.manifest, self.index, self.codecs = manifest, index, dict(codecs)
+        self._files = ShardFiles(shard_source(source), manifest.shards, io_timeout_s=io_timeout_s)
 
     def __enter__(self) -> "ShardReader":
         return self
@@ -32,78 +43,64 @@ class ShardReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_files": {}}
-
     def close(self) -> None:
         """Close the shards; a later batch opens them again."""
-        while self._files:
-            os.close(self._files.popitem()[1])
+        self._files.close()
 
     def batch(self, idx: np.ndarray, *, streams: Sequence[str], label: str | None = None) -> Batch:
-        """Samples idx (B,) in that order. Raises DataError naming shard, key and stream."""
+        """Samples idx (B,) in that order. Raises DataError naming shard, key, stream and offset; StorageError."""
         idx = np.asarray(idx, np.int64)
-        signals, content = {}, {}
-        for name in streams:
-            signals[name] = self.codecs[name].collate(self.decoded(idx, name))
-            content[name] = torch.from_numpy(self.index.content(name, idx))
+        payloads = self.payloads(idx, streams)
+        signals = {name: self._decode(name, idx, payloads[name]) for name in streams}
+        content = {name: torch.from_numpy(self.index.content(name, idx)) for name in streams}
         labels = None if label is None else torch.from_numpy(self.index.labels(label)[idx])
         return Batch(torch.from_numpy(idx), signals, content, labels)
 
-    def decoded(self, idx: np.ndarray, stream: str) -> list[np.ndarray | None]:
-        """Decoded arrays of one stream, None where absent."""
-        columns, codec = self.index.stream(stream), self.codecs[stream]
-        values: list[np.ndarray | None] = []
-        for i in idx.tolist():
-            payload = self._payload(i, columns, stream)
-            try:
-                values.append(None if payload is None else codec.decode(payload))
-            except SignalError as error:
-                shard = self.manifest.shards[self.index.shard[i]].name
-                raise bad_sample(error, key=str(self.index.key[i]), field=stream, shard=shard) from error
-        return values
+    def payloads(self, idx: np.ndarray, streams: Sequence[str]) -> dict[str, list[bytes | None]]:
+        """Stored bytes of every stream, in the order of idx (B,), None where absent; their checksums are right."""
+        columns = [self.index.stream(name) for name in streams]
+        size = np.array([column.size[idx] for column in columns], np.int64).reshape(len(streams), len(idx))
+        stream, row = np.nonzero(size >= 0)
+        size = size[stream, row]
+        offset = np.array([column.offset[idx] for column in columns], np.int64)[stream, row]
+        crc32 = np.array([column.crc32[idx] for column in columns], np.int64)[stream, row]
+        found = self._files.read(self.index.shard[idx[row]], offset, size)
+        lengths = np.fromiter(map(len, found), np.int64, len(found))
+        wrong = (lengths != size) | (np.fromiter(map(zlib.crc32, found), np.int64, len(found)) != crc32)
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise self._changed(streams[int(stream[first])], int(idx[row[first]]), found[first])
+        payloads: dict[str, list[bytes | None]] = {name: [None] * len(idx) for name in streams}
+        for number, place, payload in zip(stream.tolist(), row.tolist(), found, strict=True):
+            payloads[streams[number]][place] = payload
+        return payloads
 
-    def _payload(self, i: int, columns: StreamColumns, stream: str) -> bytes | None:
-        size = int(columns.size[i])
-        if size < 0:
-            return None
-        shard, offset = int(self.index.shard[i]), int(columns.offset[i])
-        descriptor = self._files[shard] if shard in self._files else self._open(shard)
-        payload = os.pread(descriptor, size, offset)
-        if len(payload) != size or zlib.crc32(payload) != columns.crc32[i]:
-            raise DataError(
-                "the stored payload has changed",
-                code="DATA_CHECKSUM" if len(payload) == size else "DATA_TRUNCATED",
-                shard=self.manifest.shards[shard].name,
-                offset=offset,
+    def _decode(self, stream: str, idx: np.ndarray, payloads: list[bytes | None]) -> Signal:
+        try:
+            return self.codecs[stream].decode(payloads)
+        except SignalError as error:
+            if error.row is None:
+                raise bad_sample(error, field=stream) from error
+            i = int(idx[error.row])
+            raise bad_sample(
+                error,
+                shard=self.manifest.shards[self.index.shard[i]].name,
+                offset=int(self.index.stream(stream).offset[i]),
                 key=str(self.index.key[i]),
                 field=stream,
-                expected=int(columns.crc32[i]) if len(payload) == size else size,
-                got=zlib.crc32(payload) if len(payload) == size else len(payload),
-                fix="restore the shard, or ingest again",
-            )
-        return payload
+            ) from error
 
-    def _open(self, shard: int) -> int:
-        entry = self.manifest.shards[shard]
-        self._files[shard] = open_shard(self.folder, entry)
-        return self._files[shard]
-
-
-def open_shard(folder: Path, entry: ShardEntry) -> int:
-    """File descriptor of a shard of the size that the manifest says. Raises DataError."""
-    try:
-        descriptor = os.open(folder / "shards" / entry.name, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise _changed("the shard cannot be opened", entry, code="DATA_CHANGED") from error
-    size = os.fstat(descriptor).st_size
-    if size != entry.bytes:
-        os.close(descriptor)
-        code = "DATA_TRUNCATED" if size < entry.bytes else "DATA_CHANGED"
-        raise _changed("the shard has the wrong size", entry, code=code, expected=entry.bytes, got=size)
-    return descriptor
-
-
-def _changed(message: str, entry: ShardEntry, *, code: str, expected: object = None, got: object = None) -> DataError:
-    fix = "restore the shard, or ingest again"
-    return DataError(message, code=code, shard=entry.name, expected=expected, got=got, fix=fix)
+    def _changed(self, stream: str, i: int, payload: bytes) -> DataError:
+        columns, size = self.index.stream(stream), len(payload)
+        whole = size == columns.size[i]
+        return DataError(
+            "the stored payload has changed",
+            code="DATA_CHECKSUM" if whole else "DATA_TRUNCATED",
+            shard=self.manifest.shards[self.index.shard[i]].name,
+            offset=int(columns.offset[i]),
+            key=str(self.index.key[i]),
+            field=stream,
+            expected=int(columns.crc32[i]) if whole else int(columns.size[i]),
+            got=zlib.crc32(payload) if whole else size,
+            fix="restore the shard, or ingest again",
+        )

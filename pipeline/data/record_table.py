@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.data.description import KEY, MAX_KEY_LENGTH, Description, key_columns
+from pipeline.data.index_archive import members_of
 from pipeline.data.raw_files import Row, render
 from pipeline.data.records import Record
+from pipeline.data.webdataset_records import WebdatasetRecords
 from pipeline.errors import DataError, KindredError, Problems
 
 
@@ -27,7 +29,7 @@ def load_records(description: Description, root: Path) -> tuple[list[Record], li
     accepted: dict[str, Record] = {}
     rejected: list[RejectedRow] = []
     for number, (row, key) in enumerate(zip(rows, _keys(description, rows), strict=True)):
-        problem = _key_problem(key, number, accepted.get(key.casefold()))
+        problem = _key_problem(key, number, row, accepted.get(key.casefold()))
         if problem is None:
             accepted[key.casefold()] = Record(number, key, row)
         else:
@@ -37,6 +39,8 @@ def load_records(description: Description, root: Path) -> tuple[list[Record], li
 
 def _read_rows(description: Description, root: Path) -> list[Row]:
     try:
+        if isinstance(description.records, WebdatasetRecords):
+            return description.records.rows(root, [source.suffix for source in members_of(description).values()])
         return description.records.rows(root)
     except OSError as error:
         raise DataError(f"cannot read {description.records.path}: {error.strerror}", code="DATA_UNREADABLE") from error
@@ -68,7 +72,7 @@ def _keys(description: Description, rows: Sequence[Row]) -> list[str]:
     return [render(template, row) for row in rows]
 
 
-def _key_problem(key: str, number: int, twin: Record | None) -> DataError | None:
+def _key_problem(key: str, number: int, row: Row, twin: Record | None) -> DataError | None:
     if not KEY.fullmatch(key):
         return DataError(
             f"row {number}: {key!r} is no valid key",
@@ -84,7 +88,11 @@ def _key_problem(key: str, number: int, twin: Record | None) -> DataError | None
             code="DATA_DUPLICATE_KEY",
             key=key,
             field="records.key",
-            got=[f"row {twin.number}: {twin.key}", f"row {number}: {key}"],
+            got=[_place(twin.number, twin.key, twin.row), _place(number, key, row)],
             fix="make the keys distinct, for example with a template of several columns",
         )
     return None
+
+
+def _place(number: int, key: str, row: Row) -> str:
+    return f"row {number}: {key}" + (f" in {row['shard']}" if "shard" in row else "")

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -27,15 +27,24 @@ class Record:
     row: Row
 
 
-class CsvRecords(Config):
+class TableRecords(Config):
+    """Base of the tables that are one file."""
+
+    path: str
+    """File below the data root."""
+    key: str | None
+    """Column or template ("{subject}_{trial}") that names a record; null numbers them."""
+
+    def files(self, root: Path) -> list[str]:
+        """Names of the files that the table is read from."""
+        return [self.path]
+
+
+class CsvRecords(TableRecords):
     """A CSV table with a header line, one record a row."""
 
     kind: Literal["csv"] = "csv"
     """The `csv` form."""
-    path: str
-    """File below the data root, UTF-8."""
-    key: str | None
-    """Column or template ("{subject}_{trial}") that names a record; null numbers them."""
 
     def rows(self, root: Path) -> list[Row]:
         """Rows as text. Raises DataError for a file that is not a rectangular UTF-8 table."""
@@ -43,15 +52,11 @@ class CsvRecords(Config):
         return list(_csv_rows(text, self.path))
 
 
-class ParquetRecords(Config):
+class ParquetRecords(TableRecords):
     """A Parquet table, one record a row. Time stamps with a zone become integer nanoseconds."""
 
     kind: Literal["parquet"] = "parquet"
     """The `parquet` form."""
-    path: str
-    """File below the data root."""
-    key: str | None
-    """Column or template ("{subject}_{trial}") that names a record; null numbers them."""
 
     def rows(self, root: Path) -> list[Row]:
         """Rows as text. Raises DataError for a damaged file."""
@@ -61,17 +66,13 @@ class ParquetRecords(Config):
         return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
-class NpzRecords(Config):
+class NpzRecords(TableRecords):
     """Arrays of equal length in one npz file; record i is row i of every array."""
 
     kind: Literal["npz"] = "npz"
     """The `npz` form."""
-    path: str
-    """File below the data root."""
     columns: dict[str, str] = Field(min_length=1)
     """Column name -> name of a one-dimensional array."""
-    key: str | None
-    """Column or template ("{subject}_{trial}") that names a record; null numbers them."""
 
     def rows(self, root: Path) -> list[Row]:
         """Rows as text. Raises DataError for missing or unequal arrays."""
@@ -89,9 +90,6 @@ class NpzRecords(Config):
                 f"{self.path}: array {array!r} is no column", code="DATA_SHAPE", expected="(N,)", got=list(values.shape)
             )
         return _texts(values.tolist())
-
-
-AnyRecords: TypeAlias = Annotated[CsvRecords | ParquetRecords | NpzRecords, Field(discriminator="kind")]
 
 
 def read_parquet(path: Path) -> pa.Table:

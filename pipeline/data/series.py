@@ -84,6 +84,11 @@ class SeriesSource(FileSource):
         return self
 
     @property
+    def clock(self) -> Literal["record", "utc"] | None:
+        """Which clock the source's times are of; None where it knows none."""
+        return None
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Raw channel names, combinations resolved."""
         return tuple(str(name) for name in self.channels)
@@ -98,15 +103,24 @@ class SeriesSource(FileSource):
         """Rate of the stored series."""
         return self.rate_hz if self.resample_hz is None else self.resample_hz
 
-    def finish(self, raw: np.ndarray, stamps: np.ndarray | None = None, time: TimeColumn | None = None) -> Series:
+    def finish(
+        self,
+        raw: np.ndarray,
+        stamps: np.ndarray | None = None,
+        time: TimeColumn | None = None,
+        *,
+        first_ns: int | None = None,
+    ) -> Series:
         """Raw values (C, T), all channels in declared order, to the stored series. Raises DataError.
+
+        A regular series may know the moment of its first step, `first_ns`, instead of stamps.
 
         Order: scale, reference, select, regular grid, resample, crop.
         """
         if raw.shape[1] == 0:
             raise DataError("the series has no steps", code="DATA_EMPTY_SERIES")
         values = self._select(raw.astype(np.float64) * self.scale)
-        series = Series(values, self.rate_hz)
+        series = Series(values, self.rate_hz, first_ns)
         if stamps is not None and time is not None:
             series = self._regular(values, stamps_from_column(stamps, time.unit), time)
         rate_hz = self.stored_rate_hz

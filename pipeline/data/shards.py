@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,13 +9,19 @@ from pathlib import Path
 
 from webdataset.writer import TarWriter
 
+from pipeline.data.durable import write_durably
 from pipeline.data.manifest import ShardEntry
 from pipeline.data.ustar import walk_members
 
 
+def shard_name(unit: int, part: int = 0) -> str:
+    """File name of a shard: sorted by name, shards are in the order of their units and parts."""
+    return f"shard-{unit:05d}.tar" if part == 0 else f"shard-{unit:05d}_{part:03d}.tar"
+
+
 @dataclass(frozen=True)
 class Payload:
-    """Where a payload lies: shard number, position in the shard, checksum."""
+    """Where a payload lies: shard number within the unit, position in the shard, checksum."""
 
     shard: int
     offset: int
@@ -26,12 +31,13 @@ class Payload:
 
 @dataclass
 class ShardWriter:
-    """Collects whole samples into tars of about `shard_bytes` below `folder`; use as a context manager.
+    """Collects the samples of one unit into tars of about `shard_bytes` below `folder`; use as a context manager.
 
     `entries` and `payloads` (one mapping of member extension -> Payload per sample, in order) are complete after exit.
     """
 
     folder: Path
+    unit: int
     shard_bytes: int
     entries: list[ShardEntry] = field(default_factory=list)
     payloads: list[dict[str, Payload]] = field(default_factory=list)
@@ -40,7 +46,6 @@ class ShardWriter:
     _keys: list[str] = field(default_factory=list)
 
     def __enter__(self) -> "ShardWriter":
-        self.folder.mkdir(parents=True)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -65,7 +70,7 @@ class ShardWriter:
             return
         self._tar.close()
         self._tar = None
-        archive, name = self._buffer.getbuffer(), f"shard-{len(self.entries):05d}.tar"
+        archive, name = self._buffer.getbuffer(), shard_name(self.unit, len(self.entries))
         self._locate(archive, name)
         write_durably(self.folder / name, archive)
         digest = hashlib.sha256(archive).hexdigest()
@@ -80,11 +85,3 @@ class ShardWriter:
             payload = archive[member.offset : member.offset + member.size]
             found[key][extension] = Payload(len(self.entries), member.offset, member.size, zlib.crc32(payload))
         self.payloads += found.values()
-
-
-def write_durably(path: Path, payload: bytes | memoryview) -> None:
-    """Write a new file and flush it to the disk."""
-    with path.open("xb") as file:
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())

@@ -1,21 +1,20 @@
-"""A data set folder appears whole or not at all: written beside its place, flushed, renamed."""
+"""A data set folder appears whole or not at all: made beside its place by restartable units, flushed, renamed."""
 
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.data.description import Description
+from pipeline.data.durable import flush_folder, write_durably
 from pipeline.data.manifest import Manifest, load_manifest
-from pipeline.data.raw_files import resolve_inside
-from pipeline.data.records import Record
-from pipeline.data.shards import write_durably
-from pipeline.errors import DataError, OutputError, SecurityError, StorageError
+from pipeline.data.unit_result import read_result, result_name
+from pipeline.data.work_units import Unit
+from pipeline.data.write_unit import WRITERS_LOCK, Stage
+from pipeline.errors import DataError, OutputError, StorageError
 
 ORIGIN_NAME = "origin.json"
 
@@ -32,20 +31,10 @@ class Origin:
         write_durably(folder / ORIGIN_NAME, json.dumps(asdict(self)).encode())
 
 
-def raw_digest(description: Description, records: Sequence[Record], root: Path) -> str:
-    """sha256 over (name, size, modification time) of the record table and every file that records name."""
-    names = {description.records.path}
-    names.update(name for r in records for source in description.streams.values() for name in source.files(r))
-    stats = [[name, *_stat(root, name)] for name in sorted(names)]
-    return hashlib.sha256(json.dumps(stats).encode()).hexdigest()
-
-
-def _stat(root: Path, name: str) -> tuple[int, int]:
-    try:
-        stat = resolve_inside(root, name).stat()
-    except (OSError, SecurityError):  # reported with its record when it is read
-        return -1, -1
-    return stat.st_size, stat.st_mtime_ns
+def raw_digest(tables: Sequence[tuple[str, int, int]], units: Sequence[Unit]) -> str:
+    """sha256 over (name, size, modification time) of the record tables, and over the units' hashes."""
+    document = [list(tables), [unit.sha256 for unit in units]]
+    return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 
 
 def existing(out: Path, origin: Origin) -> Manifest | None:
@@ -75,34 +64,52 @@ def _occupied(out: Path, why: str) -> OutputError:
 
 
 @contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """A fresh folder beside `out` that becomes `out` on success and is removed on failure; one writer at a time.
+def staged(out: Path) -> Iterator[Stage]:
+    """A stage beside `out` whose data become `out` on success; one ingest at a time.
 
-    What a killed writer left behind is removed first. Raises OutputError while another process writes, StorageError
-    when the disk refuses.
+    After a failure or a kill the stage stays, and the next ingest keeps its finished units, see `unfinished`. Raises
+    OutputError while another process writes, StorageError when the disk refuses.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.parent / f".{out.name}.partial"
+    stage = Stage(*(out.parent.resolve() / f".{out.name}.{name}" for name in ("partial", "units")))
     with (out.parent / f".{out.name}.lock").open("w") as lock:
         _acquire(lock.fileno(), out)
         if out.exists() and any(out.iterdir()):  # finished by another process meanwhile
             raise _occupied(out, "was written by another process just now")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
         try:
-            yield partial
-            _flush_folders(partial)
-            partial.rename(out)
-            _flush(out.parent)
+            for folder in (stage.shards, stage.units):
+                folder.mkdir(parents=True, exist_ok=True)
+            with (stage.units / WRITERS_LOCK).open("a") as writers:
+                _acquire(writers.fileno(), out)
+            yield stage
+            _flush_folders(stage.data)
+            stage.data.rename(out)
+            flush_folder(out.parent)
+            shutil.rmtree(stage.units)
         except OSError as error:  # the sources report their own
             raise StorageError(
                 f"cannot write {out}: {error.strerror}",
                 code="STORAGE_IO",
                 got=str(out),
-                fix="check disk space and rights",
+                fix="check disk space and rights, then type the same command again: finished units are kept",
             ) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+
+
+def unfinished(stage: Stage, units: Sequence[Unit]) -> list[Unit]:
+    """Units without a valid result in the stage; whatever does not belong to the other units is deleted."""
+    keep: set[Path] = {stage.shards, stage.units / WRITERS_LOCK}
+    missing = []
+    for unit in units:
+        path = stage.units / result_name(unit.number)
+        result = read_result(path, sha256=unit.sha256, shards=stage.shards)
+        if result is None:
+            missing.append(unit)
+            continue
+        keep |= {path, *(stage.shards / entry.name for entry in result[0].shards)}
+    for path in [*stage.data.iterdir(), *stage.shards.iterdir(), *stage.units.iterdir()]:
+        if path not in keep:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    return missing
 
 
 def _acquire(descriptor: int, out: Path) -> None:
@@ -117,12 +124,4 @@ def _acquire(descriptor: int, out: Path) -> None:
 def _flush_folders(folder: Path) -> None:
     for path in [*folder.rglob("*"), folder]:
         if path.is_dir():
-            _flush(path)
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            flush_folder(path)

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
@@ -43,8 +44,38 @@ def _parse_number(cell: str, factor: int) -> int:
 def _parse_iso(cell: str) -> int:
     if not _ZONE.search(cell):
         raise ValueError("no zone")
-    elapsed = datetime.fromisoformat(cell) - datetime(1970, 1, 1, tzinfo=UTC)
+    return _since_1970(datetime.fromisoformat(cell))
+
+
+def _since_1970(moment: datetime) -> int:
+    elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (elapsed.days * 86_400 + elapsed.seconds) * 10**9 + elapsed.microseconds * 1000
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """The IANA zone of this name. Raises ValueError."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError) as error:
+        raise ValueError(f"no such time zone: {name}") from error
+
+
+def local_to_utc(moment: datetime, zone: str) -> int:
+    """A recorder's local time in a known zone as nanoseconds since 1970 UTC.
+
+    Raises DataError where the clock was put back or forward and the time names two moments or none.
+    """
+    first, second = (moment.replace(tzinfo=time_zone(zone), fold=fold) for fold in (0, 1))
+    if first.utcoffset() != second.utcoffset():
+        raise DataError(
+            f"{moment.isoformat()} in {zone} is ambiguous: the clock was changed there",
+            code="DATA_TIME",
+            got=moment.isoformat(),
+            fix="store UTC, or set zone: null",
+        )
+    nanoseconds = _since_1970(first)
+    check_plausible(nanoseconds)
+    return nanoseconds
 
 
 def check_plausible(nanoseconds: int) -> None:

@@ -1,11 +1,13 @@
 """Positions of the members of a plain ustar archive, read from its headers alone."""
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pipeline.errors import DataError, SecurityError
 
 BLOCK = 512
+REGULAR = (b"0", b"\0")
 
 
 @dataclass(frozen=True)
@@ -17,38 +19,88 @@ class Member:
     size: int
 
 
+@dataclass(frozen=True)
+class Header:
+    """One header block: the name as bytes, the size of what follows, and the type flag."""
+
+    name: bytes
+    size: int
+    kind: bytes
+
+
 def walk_members(archive: memoryview, *, shard: str) -> Iterator[Member]:
     """All members in order. Raises DataError for damage and SecurityError for links, devices and extensions."""
+    return walk_file(lambda offset, size: bytes(archive[offset : offset + size]), len(archive), shard=shard)
+
+
+def walk_file(take: Callable[[int, int], bytes], num_bytes: int, *, shard: str) -> Iterator[Member]:
+    """`walk_members` of a file of `num_bytes` by `take(offset, size)`, with ascending offsets.
+
+    Nothing but zeros may follow the end mark.
+    """
     position = 0
-    while position + BLOCK <= len(archive):
-        header = bytes(archive[position : position + BLOCK])
-        if not any(header):
+    while position + BLOCK <= num_bytes:
+        block = take(position, BLOCK)
+        if not any(block):
+            check_zeros(take, position, num_bytes, shard=shard)
             return
-        member = _member(header, position, shard)
-        if member.offset + member.size > len(archive):
+        member = _member(read_header(block, shard=shard, offset=position), position, shard)
+        if member.offset + member.size > num_bytes:
             raise DataError(
                 "the archive ends inside a member",
                 code="DATA_TRUNCATED",
                 shard=shard,
                 offset=position,
                 expected=member.offset + member.size,
-                got=len(archive),
+                got=num_bytes,
             )
         yield member
-        position = member.offset + -(-member.size // BLOCK) * BLOCK
+        position = after(member.offset, member.size)
     raise DataError("the archive has no end mark", code="DATA_TRUNCATED", shard=shard, offset=position)
 
 
-def _member(header: bytes, position: int, shard: str) -> Member:
+def check_zeros(take: Callable[[int, int], bytes], position: int, num_bytes: int, *, shard: str) -> None:
+    """Raises DataError where something follows the end mark at `position`: an early one would hide samples."""
+    for start in range(position, num_bytes, 1 << 20):
+        if (found := take(start, min(1 << 20, num_bytes - start))).count(0) != len(found):
+            raise DataError(
+                "there are bytes behind the end mark",
+                code="DATA_TRAILING",
+                shard=shard,
+                offset=start,
+                fix="restore the shard, or ingest again",
+            )
+
+
+def after(offset: int, size: int) -> int:
+    """Where the header behind a payload begins."""
+    return offset + -(-size // BLOCK) * BLOCK
+
+
+def read_header(block: bytes, *, shard: str, offset: int) -> Header:
+    """The fields of a header block whose checksum is right. Raises DataError."""
     try:
-        checksum, size = int(header[148:155].split(b"\0")[0], 8), int(header[124:136].rstrip(b"\0 "), 8)
-        name = header[:100].rstrip(b"\0").decode("ascii")
+        checksum, size = int(block[148:155].split(b"\0")[0], 8), int(block[124:136].rstrip(b"\0 "), 8)
     except ValueError as error:
-        raise DataError("damaged header", code="DATA_TAR", shard=shard, offset=position) from error
-    if checksum != sum(header[:148]) + sum(header[156:]) + 8 * 32 or size < 0:
-        raise DataError("header checksum does not match", code="DATA_TAR", shard=shard, offset=position)
-    if header[156:157] not in (b"0", b"\0"):
+        raise DataError("damaged header", code="DATA_TAR", shard=shard, offset=offset) from error
+    if checksum != _sum(block) - sum(block[148:156]) + 8 * 32 or size < 0:
+        raise DataError("header checksum does not match", code="DATA_TAR", shard=shard, offset=offset)
+    name = block[:100].split(b"\0")[0]
+    prefix = block[345:500].split(b"\0")[0] if block[257:263] == b"ustar\0" else b""
+    return Header(prefix + b"/" + name if prefix else name, size, block[156:157])
+
+
+def _sum(block: bytes) -> int:
+    """Sum of 512 bytes: the low half of Adler-32 from 0 is the sum modulo 65521, which 256 bytes cannot reach."""
+    return sum(zlib.adler32(half, 0) & 0xFFFF for half in (block[:256], block[256:]))
+
+
+def _member(header: Header, position: int, shard: str) -> Member:
+    if header.kind not in REGULAR:
         raise SecurityError(
             "the archive holds something other than plain files", code="SEC_TAR_MEMBER", shard=shard, offset=position
         )
-    return Member(name, position + BLOCK, size)
+    try:
+        return Member(header.name.decode("ascii"), position + BLOCK, header.size)
+    except ValueError as error:
+        raise DataError("damaged header", code="DATA_TAR", shard=shard, offset=position) from error

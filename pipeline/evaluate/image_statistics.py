@@ -10,7 +10,7 @@ from modalities.spec import Config, Signal
 
 
 class ImageStatistics(Config):
-    """Signal (B, 3, H, W) in [0, 1] -> (B, F) float32; rows of absent samples are 0."""
+    """Images (B, 3, H, W) -> (B, F) float32; rows of absent samples are 0."""
 
     side: int = Field(default=12, ge=1)
     """Rows and columns of the thumbnail."""
@@ -22,7 +22,7 @@ class ImageStatistics(Config):
     """Rows and columns of cells, each with its own orientation histogram."""
 
     def __call__(self, signal: Signal) -> NDArray[np.float32]:
-        x = signal.values.detach().cpu().float()
+        x = signal.scaled().values.detach().cpu().float()
         pixels = adaptive_avg_pool2d(x, self.side).flatten(1)
         columns = [pixels.numpy(), self._colours(x.numpy()), self._directions(x.mean(dim=1).numpy())]
         return np.concatenate(columns, axis=1).astype(np.float32) * signal.present.cpu().numpy()[:, None]

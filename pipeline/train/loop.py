@@ -1,21 +1,26 @@
 """The one training loop. No line here knows whether it runs in process or on a Ray cluster."""
 
+import hashlib
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from pydantic import Field, JsonValue
 
 from modalities.spec import Config
-from pipeline.data.prefetch import prefetch
+from pipeline.data.ledger import Ledger, LedgerHeader, open_ledger
+from pipeline.data.plan import Order
+from pipeline.data.read_ahead import read_ahead
 from pipeline.errors import ConfigError, Preempted, TrainingHealthError
 from pipeline.tracking import Run
-from pipeline.train.checkpoint import CheckpointStore
+from pipeline.train.checkpoint import CheckpointStore, canonical_json
+from pipeline.train.device_copy import DeviceCopy, Sent
 from pipeline.train.optim import OptimConfig, build_optimizer, learning_rate_scale, set_learning_rate
 from pipeline.train.reduce import GlobalStep
 from pipeline.train.state import TrainState
@@ -49,20 +54,18 @@ class FitConfig(Config):
     """Steps between logged metrics."""
     monitor_every: int = Field(default=50, ge=1)
     """Steps between collapse monitors."""
-
-
-class Order(Protocol):
-    """The plan: a pure function from (epoch, step) to sample indices."""
-
-    @property
-    def steps_per_epoch(self) -> int: ...
-
-    def batch(self, epoch: int, step: int) -> np.ndarray: ...
+    readers: int = Field(default=1, ge=1, le=64)
+    """Threads of a worker that read batches ahead."""
+    read_ahead_mib: int = Field(default=256, ge=1)
+    """Memory for batches read ahead, in MiB a worker, on its device; at most eight batches, always one."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Everything `run` needs. `read` turns sample indices into a micro-batch; `stop` asks for a graceful end."""
+    """Everything `run` needs. `read` turns sample indices into a micro-batch; `stop` asks for a graceful end.
+
+    `ledger` is the file that records what was trained on; None means none is kept.
+    """
 
     task: Task
     order: Order
@@ -74,6 +77,7 @@ class Fit:
     identity: Mapping[str, JsonValue]
     seed: int
     groups: list[dict[str, object]]
+    ledger: Path | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     stop: Callable[[], bool] = lambda: False
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, metrics: None
@@ -89,11 +93,17 @@ class FitResult:
     samples_per_s: float
     wait_share: float
     checkpoint: str
+    ledger_sha256: str | None
 
 
 def run_fit(fit: Fit) -> FitResult:
     """Train to the last step from the newest valid checkpoint. Raises Preempted after a requested stop."""
-    return _Loop(fit).run()
+    loop = _Loop(fit)
+    try:
+        return loop.run()
+    finally:
+        if loop.ledger is not None:
+            loop.ledger.close()
 
 
 class _Loop:
@@ -119,6 +129,7 @@ class _Loop:
         self.num_steps = config.epochs * fit.order.steps_per_epoch
         fit.task.module.to(fit.device)
         self.state = TrainState(fit.task, build_optimizer(fit.groups), ema_decay=config.ema_decay)
+        self.device_copy = DeviceCopy(fit.device)
         self.micro = list(owned_micro_batches(config.micro_batches, fit.worker.rank, fit.worker.world))
         self.step_maker = GlobalStep(
             fit.task,
@@ -132,12 +143,19 @@ class _Loop:
         self.waited = 0.0
         self.logged = (0.0, 0)
         self.saved = ""
+        self.ledger: Ledger | None = None
 
     def run(self) -> FitResult:
         self._resume()
         started, first = time.perf_counter(), self.state.step
         self.logged = (started, first)
-        batches = prefetch(self._batches(), depth=2)
+        batches = read_ahead(
+            self._cursors(),
+            self._read,
+            readers=self.config.readers,
+            max_bytes=self.config.read_ahead_mib << 20,
+            size=lambda sent: sent.nbytes,
+        )
         try:
             while self.state.step < self.num_steps:
                 self._one_step(batches)
@@ -145,7 +163,7 @@ class _Loop:
                     break
         finally:
             batches.close()
-        self._save()
+        self._save(last=True)
         self.fit.worker.barrier()
         seconds = max(time.perf_counter() - started, 1e-9)
         samples = (self.state.step - first) * self.config.batch_size
@@ -155,6 +173,7 @@ class _Loop:
             samples_per_s=samples / seconds,
             wait_share=self.waited / seconds,
             checkpoint=self.saved,
+            ledger_sha256=self.ledger.sha256 if self.ledger else None,
         )
 
     def _resume(self) -> None:
@@ -175,21 +194,26 @@ class _Loop:
         if checkpoint is not None:
             self.state.restore(checkpoint)
             _log.info("resumed at step %d of %d", self.state.step, self.num_steps)
+        if self.fit.ledger is not None and self.fit.worker.rank == 0:
+            identity = hashlib.sha256(canonical_json(dict(self.fit.identity))).digest()
+            header = LedgerHeader(self.config.batch_size, identity)
+            self.ledger = open_ledger(self.fit.ledger, header, checkpoint.state if checkpoint else None)
 
-    def _batches(self) -> Iterator[tuple[Cursor, list[Batch]]]:
+    def _cursors(self) -> Iterator[Cursor]:
         cursor = self.state.cursor
         for _ in range(self.state.step, self.num_steps):
-            indices = self.fit.order.batch(cursor.epoch, cursor.step)
-            parts = np.split(indices, self.config.micro_batches)
-            yield cursor, [self._load(parts[number]) for number in self.micro]
-            cursor = _advance(cursor, self.fit.order.steps_per_epoch)
+            yield cursor
+            cursor = cursor.after(self.fit.order.steps_per_epoch)
 
-    def _load(self, indices: np.ndarray) -> Batch:
-        return self.fit.read(indices).to(self.fit.device)
+    def _read(self, cursor: Cursor) -> Sent:
+        """The own micro-batches of a step; runs in the threads that read ahead."""
+        parts = np.split(self.fit.order.batch(cursor.epoch, cursor.step), self.config.micro_batches)
+        return self.device_copy.send([self.fit.read(parts[number]) for number in self.micro])
 
-    def _one_step(self, batches: Iterator[tuple[Cursor, list[Batch]]]) -> None:
+    def _one_step(self, batches: Iterator[tuple[Cursor, Sent]]) -> None:
         before = time.perf_counter()
-        cursor, own_batches = next(batches)
+        cursor, sent = next(batches)
+        own_batches = self.device_copy.receive(sent)
         self.waited += time.perf_counter() - before
         self.fit.task.module.train()
         own = self.step_maker.forward(own_batches, self.micro, step=self.state.step, epoch=cursor.epoch)
@@ -200,7 +224,9 @@ class _Loop:
         self.step_maker.backward(own, self.micro, leaves)
         norm = self._update()
         self.state.step += 1
-        self.state.cursor = _advance(cursor, self.fit.order.steps_per_epoch)
+        self.state.cursor = cursor.after(self.fit.order.steps_per_epoch)
+        if self.ledger is not None:
+            self.ledger.append(cursor, leaves["idx"].cpu().numpy())
         self.state.update_average()
         self._log(total, terms, leaves, norm)
         stop = self.fit.worker.agree(str(self.fit.stop())) == "True"
@@ -260,13 +286,9 @@ class _Loop:
         self.logged = (now, self.state.step)
         return (self.state.step - before) * self.config.batch_size / max(now - then, 1e-9)
 
-    def _save(self) -> None:
+    def _save(self, *, last: bool = False) -> None:
         if self.fit.worker.rank == 0:
             state: dict[str, JsonValue] = {"position": self.state.position(), "identity": dict(self.fit.identity)}
+            if self.ledger is not None:
+                state["ledger"] = self.ledger.finish() if last else self.ledger.commit()
             self.saved = str(self.fit.store.save(self.state.step, self.state.parts(), state))
-
-
-def _advance(cursor: Cursor, steps_per_epoch: int) -> Cursor:
-    if cursor.step + 1 == steps_per_epoch:
-        return Cursor(cursor.epoch + 1, 0)
-    return Cursor(cursor.epoch, cursor.step + 1)

@@ -2,13 +2,14 @@
 
     python -m tests.benchmarks.ray_throughput RECIPE [KEY=VALUE ...] --rounds 3 --seconds 120
 
-Both sides run the same worker function with the same recipe on an ingested data set, interleaved, each for `seconds`
-after its first step. Samples per second are counted between the first and the last logged step, so start-up is not
+Both sides run the same worker function with the same recipe and allocator settings on an ingested data set, interleaved,
+each for `seconds` after its first step. Samples per second are counted between the first and the last logged step, so start-up is not
 in them. Prints every round and one ratio (median over rounds).
 """
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from jobs._ray import Workers, launch
+from jobs._ray import ALLOCATOR_ENVIRONMENT, Workers, launch
 from jobs._signals import STOP_FILE, graceful_stop
 from jobs.configs import Recipe
 from jobs.pretrain import train_worker
@@ -83,7 +84,7 @@ def _torchrun(config: dict[str, str], workers: int, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={workers}"]
     command += ["-m", "tests.benchmarks.ray_throughput", "--worker", str(folder / "config.json")]
-    subprocess.run(command, check=True, env=None, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, env=os.environ | ALLOCATOR_ENVIRONMENT, stdout=subprocess.DEVNULL)
 
 
 def _worker(path: str) -> None:

@@ -100,9 +100,9 @@ def codec_of(kind: str, folders: dict[str, Path]) -> Codec:
 def batch_of(kind: str, folders: dict[str, Path]) -> Signal:
     """All examples and, in between, an absent one."""
     codec = codec_of(kind, folders)
-    values: list[np.ndarray | None] = [codec.decode(codec.encode(raw)) for raw in EXAMPLES[kind].raws]
-    values.insert(2, None)
-    return codec.collate(values)
+    payloads: list[bytes | None] = [codec.encode(raw) for raw in EXAMPLES[kind].raws]
+    payloads.insert(2, None)
+    return codec.decode(payloads)
 
 
 def encoder_of(kind: str, config: type[Config], folders: dict[str, Path], *, seed: int = 0) -> nn.Module:

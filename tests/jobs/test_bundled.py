@@ -60,8 +60,11 @@ def test_unequal_lengths_survive_ingest(tmp_path: Path) -> None:
     nested, speakers = datasets.load_japanese_vowels(split="test", return_type="nested_univ")
     index = load_index(tmp_path / "data")
     reader = ShardReader(tmp_path / "data", manifest, index, {"speech": codec})
-    decoded = reader.decoded(index.rows("test"), "speech")
-    for found, row in zip(decoded, nested.to_numpy(), strict=True):
-        np.testing.assert_array_equal(found, np.stack([np.asarray(channel, np.float32) for channel in row]))
+    signal = reader.batch(index.rows("test"), streams=["speech"]).signals["speech"]
+    assert signal.mask is not None
+    for found, observed, row in zip(signal.values.numpy(), signal.mask.numpy(), nested.to_numpy(), strict=True):
+        series = np.stack([np.asarray(channel, np.float32) for channel in row])
+        np.testing.assert_array_equal(found[:, : series.shape[1]], series)
+        assert observed.sum() == series.size
     names = [manifest.labels["speaker"][number] for number in index.labels("speaker")[index.rows("test")]]
     assert names == [str(speaker) for speaker in speakers]

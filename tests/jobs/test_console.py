@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from jobs._console import Console, plain_table, result_cells, training_line
+from jobs._console import Console, pace, plain_table, result_cells, training_line
 from pipeline.evaluate.results import ResultRow
 
 ROWS = [
@@ -89,7 +89,15 @@ def test_plain_progress_is_a_line_per_tenth_and_the_last() -> None:
         for done in range(1, 1001):
             advance(done)
 
-    assert stream.getvalue().splitlines() == [f"ingest {done}/1000" for done in range(100, 1001, 100)]
+    lines = [line.split("  ") for line in stream.getvalue().splitlines()]
+    assert [line[0] for line in lines] == [f"ingest {done}/1000" for done in range(100, 1001, 100)]
+    assert all(re.fullmatch(r"[0-9.e+]+/s", speed) and left.endswith(" s left") for _, speed, left in lines)
+
+
+def test_pace_speaks_of_what_this_run_did() -> None:
+    assert pace(50, 100, 10.0) == "5/s  10 s left"
+    assert pace(1, 1000, 10.0) == "0.1/s  2 h 46 min left"
+    assert pace(0, 1000, 10.0) == ""
 
 
 def test_terminal_progress_reaches_the_end() -> None:

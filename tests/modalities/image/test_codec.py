@@ -12,6 +12,7 @@ from PIL import Image
 
 from modalities.image.codec import ImageCodec, ImageSchema
 from modalities.spec import SignalError
+from tests.modalities.one_payload import decode_one
 
 SCHEMA = ImageSchema(height=16, width=24)
 CODEC = ImageCodec(SCHEMA)
@@ -26,7 +27,7 @@ def test_png_round_trip_is_exact_for_arrays_files_and_decoded_pixels(pixels: np.
     expected = pixels.transpose(2, 0, 1)
 
     for value in (pixels, expected, buffer.getvalue()):
-        np.testing.assert_array_equal(CODEC.decode(CODEC.encode(value)), expected)
+        np.testing.assert_array_equal(decode_one(CODEC, CODEC.encode(value)), expected)
 
 
 def test_jpeg_store_is_close_and_stable() -> None:
@@ -38,22 +39,22 @@ def test_jpeg_store_is_close_and_stable() -> None:
 
     assert codec.extensions[0] == "jpg"
     assert payload.startswith(b"\xff\xd8\xff")
-    np.testing.assert_allclose(codec.decode(payload).transpose(1, 2, 0).astype(int), smooth, atol=16)
-    np.testing.assert_allclose(codec.decode(payload).transpose(1, 2, 0).astype(int), by_pillow, atol=2)
+    np.testing.assert_allclose(decode_one(codec, payload).transpose(1, 2, 0).astype(int), smooth, atol=16)
+    np.testing.assert_allclose(decode_one(codec, payload).transpose(1, 2, 0).astype(int), by_pillow, atol=2)
     for length in range(len(payload)):
         with pytest.raises(SignalError):
-            codec.decode(payload[:length])
+            codec.decode([payload[:length]])
 
 
 def test_stretch_and_crop_differ_in_what_they_keep() -> None:
     wide = np.zeros((32, 96, 3), np.uint8)
     wide[:, :24] = 255  # the left quarter
 
-    stretched = CODEC.decode(CODEC.encode(wide))
+    stretched = decode_one(CODEC, CODEC.encode(wide))
     cropper = ImageCodec(SCHEMA.model_copy(update={"fit": "crop"}))
 
     np.testing.assert_allclose(stretched.mean(), 255 / 4, rtol=0.05)
-    assert cropper.decode(cropper.encode(wide))[:, :, 2:].max() == 0  # 3:2 of 3:1 keeps the middle half
+    assert decode_one(cropper, cropper.encode(wide))[:, :, 2:].max() == 0  # 3:2 of 3:1 keeps the middle half
 
 
 @pytest.mark.parametrize(
@@ -79,18 +80,34 @@ def test_arrays_that_are_not_images_are_refused(value: np.ndarray | str, code: s
 def test_a_stored_image_of_another_size_is_refused() -> None:
     other = ImageCodec(ImageSchema(height=24, width=16))
     with pytest.raises(SignalError) as caught:
-        CODEC.decode(other.encode(PIXELS))
+        CODEC.decode([other.encode(PIXELS)])
 
     assert caught.value.code == "DATA_SHAPE"
     assert (caught.value.expected, caught.value.got) == ([16, 24], [24, 16])
 
 
-def test_collate_scales_to_one() -> None:
-    signal = CODEC.collate([np.full((3, 16, 24), 255, np.uint8), None, np.full((3, 16, 24), 51, np.uint8)])
+def test_decoded_pixels_are_bytes_and_scale_to_one() -> None:
+    white, grey = np.full((3, 16, 24), 255, np.uint8), np.full((3, 16, 24), 51, np.uint8)
+    signal = CODEC.decode([CODEC.encode(white), None, CODEC.encode(grey)])
+    scaled = signal.scaled()
 
-    assert signal.values.dtype == torch.float32
-    assert signal.values.amax(dim=(1, 2, 3)).tolist() == pytest.approx([1.0, 0.0, 0.2])
+    assert signal.values.dtype == torch.uint8
+    assert signal.values.amax(dim=(1, 2, 3)).tolist() == [255, 0, 51]
     assert signal.mask is None
+    assert scaled.values.dtype == torch.float32
+    assert scaled.values.is_contiguous()
+    assert scaled.values.amax(dim=(1, 2, 3)).tolist() == pytest.approx([1.0, 0.0, 0.2])
+    assert scaled.scaled() is scaled
+
+
+@pytest.mark.parametrize("store", ["png", "jpeg"])
+def test_a_bad_image_is_reported_with_its_row(store: str) -> None:
+    codec = ImageCodec(SCHEMA.model_copy(update={"store": store}))
+    payload = codec.encode(PIXELS)
+    with pytest.raises(SignalError) as caught:
+        codec.decode([payload, None, payload[:-9], b""])
+
+    assert (caught.value.code, caught.value.row) == ("DATA_IMAGE", 2)
 
 
 def test_statistics_are_those_of_all_pixels_together() -> None:

@@ -62,7 +62,7 @@ def test_an_image_bomb_is_refused_from_its_header(side: int) -> None:
 
 def test_a_bomb_among_stored_images_is_refused_by_the_stored_size() -> None:
     with pytest.raises(SignalError) as caught:
-        ImageCodec(ImageSchema(height=64, width=64)).decode(png_bomb(640, 640))
+        ImageCodec(ImageSchema(height=64, width=64)).decode([png_bomb(640, 640)])
 
     assert caught.value.code == "DATA_IMAGE_PIXELS"
 

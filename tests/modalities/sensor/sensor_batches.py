@@ -26,7 +26,8 @@ def series_of(length: int, *, seed: int = 0, gaps: bool = False) -> np.ndarray:
 
 def batch(*, schema: SensorSchema = SCHEMA, gaps: bool = False) -> Signal:
     """One sample of each of LENGTHS."""
-    return SensorCodec(schema).collate([series_of(length, gaps=gaps) for length in LENGTHS])
+    codec = SensorCodec(schema)
+    return codec.decode([codec.encode(series_of(length, gaps=gaps)) for length in LENGTHS])
 
 
 def draws_for(num: int, *, view: int = 0) -> Draws:

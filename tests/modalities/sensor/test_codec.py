@@ -25,27 +25,34 @@ def npy(array: np.ndarray, *, pickled: bool = False) -> bytes:
 
 def refusal(payload: bytes, codec: SensorCodec = CODEC) -> SignalError:
     with pytest.raises(SignalError) as caught:
-        codec.decode(payload)
+        codec.decode([None, payload])
+    assert caught.value.row == 1
     return caught.value
 
 
-SERIES = arrays(
-    np.float32, st.tuples(st.just(6), st.integers(1, 48)), elements=st.floats(width=32, allow_infinity=False)
-)
+def stored(payload: bytes, *, steps: int) -> np.ndarray:
+    signal = CODEC.decode([payload])
+    assert signal.mask is not None
+    assert not signal.mask[0, :, steps:].any()
+    return np.where(signal.mask[0].numpy(), signal.values[0].numpy(), np.float32(np.nan))[:, :steps]
+
+
+READINGS = st.one_of(st.floats(-(2**39), 2**39, width=32), st.just(np.nan))  # a little less than the default limit
+SERIES = arrays(np.float32, st.tuples(st.just(6), st.integers(1, 48)), elements=READINGS)
 
 
 @given(SERIES)
 def test_round_trip_is_exact_and_numpy_reads_it(series: np.ndarray) -> None:
     payload = CODEC.encode(series)
 
-    np.testing.assert_array_equal(CODEC.decode(payload), series)
+    np.testing.assert_array_equal(stored(payload, steps=series.shape[1]), series)
     np.testing.assert_array_equal(np.load(io.BytesIO(payload), allow_pickle=False), series)
 
 
 def test_decodes_what_numpy_writes() -> None:
     series = series_of(17, gaps=True)
 
-    np.testing.assert_array_equal(CODEC.decode(npy(series)), series)
+    np.testing.assert_array_equal(stored(npy(series), steps=17), series)
 
 
 def test_every_truncation_and_extension_is_refused() -> None:
@@ -62,7 +69,7 @@ def test_a_damaged_header_never_raises_anything_else(data: st.DataObject) -> Non
     position = data.draw(st.integers(0, 127))
     payload[position] = data.draw(st.integers(0, 255))
     with contextlib.suppress(SignalError):
-        assert CODEC.decode(bytes(payload)).shape[0] == 6
+        assert CODEC.decode([bytes(payload)]).values.shape == (1, 6, 48)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +85,7 @@ def test_a_damaged_header_never_raises_anything_else(data: st.DataObject) -> Non
         (np.zeros((6, 9), np.float32, order="F"), "DATA_SHAPE"),
         (np.zeros((6, 0), np.float32), "DATA_EMPTY_SERIES"),
         (np.full((6, 9), np.inf, np.float32), "DATA_NONFINITE"),
+        (np.full((6, 9), 1e30, np.float32), "DATA_RANGE"),
     ],
 )
 def test_wrong_arrays_have_their_own_code(array: np.ndarray, code: str) -> None:
@@ -123,8 +131,8 @@ def test_encode_refuses_numbers_that_overflow_float32() -> None:
     assert caught.value.code == "DATA_NONFINITE"
 
 
-def test_collate_pads_masks_and_marks_absence() -> None:
-    signal = CODEC.collate([series_of(17, gaps=True), None])
+def test_decoding_pads_masks_and_marks_absence() -> None:
+    signal = CODEC.decode([CODEC.encode(series_of(17, gaps=True)), None])
 
     assert signal.values.shape == (2, 6, 48)
     assert signal.mask is not None
@@ -170,5 +178,27 @@ def test_schema_refuses_contradictions(changes: dict[str, object]) -> None:
         SensorSchema.model_validate(SCHEMA.model_dump() | changes)
 
 
-def test_collated_values_are_float32() -> None:
-    assert CODEC.collate([series_of(5)]).values.dtype == torch.float32
+def test_decoded_values_are_float32_and_their_own() -> None:
+    payloads = [CODEC.encode(series_of(48)), CODEC.encode(series_of(48, seed=1))]
+    signal, twin = CODEC.decode(payloads), CODEC.decode(payloads)
+    signal.values.zero_()
+
+    assert twin.values.dtype == torch.float32
+    assert twin.mask is not None
+    assert twin.mask.all()
+    np.testing.assert_array_equal(twin.values[1].numpy(), series_of(48, seed=1))
+
+
+def test_a_bad_value_is_reported_with_its_row() -> None:
+    bad = series_of(9)
+    bad[2, 3] = np.inf
+    with pytest.raises(SignalError) as caught:
+        CODEC.decode([None, CODEC.encode(series_of(48)), npy(bad), npy(bad)])
+
+    assert (caught.value.code, caught.value.row) == ("DATA_NONFINITE", 2)
+
+
+def test_a_header_that_invites_backtracking_is_refused_at_once() -> None:
+    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"1" * 60_000 + b"x), }\n"
+
+    assert refusal(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text).code == "DATA_NPY"

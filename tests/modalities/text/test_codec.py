@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from modalities.spec import SignalError
 from modalities.text.codec import TextCodec, TextSchema
 from modalities.text.tokenizer import NUM_FIXED, SPECIALS, train_tokenizer
+from tests.modalities.one_payload import decode_one
 
 SCHEMA = TextSchema(max_tokens=32, vocabulary_size=400, max_characters=200)
 TEXTS = [
@@ -46,7 +47,7 @@ def test_any_text_round_trips_or_is_a_typed_error(codec: TextCodec, text: str) -
     except SignalError as error:
         assert error.code in {"DATA_ENCODING", "DATA_NUL", "DATA_EMPTY_TEXT", "DATA_TOO_LARGE"}  # noqa: PT017
         return
-    ids = codec.decode(payload)
+    ids = decode_one(codec, payload)
 
     assert payload.decode() == unicodedata.normalize("NFC", text)
     assert codec.encode(payload) == payload
@@ -96,45 +97,45 @@ def test_decomposed_text_is_stored_composed_and_counted_composed(codec: TextCode
 
     assert len(decomposed) == 400
     assert codec.encode(decomposed) == ("é" * 200).encode()
-    np.testing.assert_array_equal(codec.decode(decomposed.encode()), codec.decode(("é" * 200).encode()))
+    np.testing.assert_array_equal(decode_one(codec, decomposed.encode()), decode_one(codec, ("é" * 200).encode()))
 
 
 def test_right_to_left_and_emoji_are_texts_like_others(codec: TextCodec) -> None:
     for text in ("שלום עולם", "👩‍🔬 measured 🌡️", "\u202eabc"):
         assert codec.encode(text).decode() == text
-        assert SPECIALS.index("[UNK]") not in codec.decode(codec.encode(text))
+        assert SPECIALS.index("[UNK]") not in decode_one(codec, codec.encode(text))
 
 
 def test_empty_texts_where_allowed_are_one_token(codec: TextCodec) -> None:
     schema = SCHEMA.model_copy(update={"allow_empty": True})
     lenient = TextCodec(schema, codec.folder)
 
-    assert lenient.decode(lenient.encode("")).tolist() == [SPECIALS.index("[CLS]")]
+    assert decode_one(lenient, lenient.encode("")).tolist() == [SPECIALS.index("[CLS]")]
 
 
 def test_tokens_spell_the_text_again(codec: TextCodec) -> None:
     text = "the jar — naïve Ünïcode!"
 
-    assert codec.tokenizer.decode(codec.decode(text.encode()).tolist()).strip() == text.lower()
+    assert codec.tokenizer.decode(decode_one(codec, text.encode()).tolist()).strip() == text.lower()
 
 
 def test_frequent_words_are_single_tokens(codec: TextCodec) -> None:
-    assert len(codec.decode(b"gentle twist of jar")) == 1 + 4
+    assert len(decode_one(codec, b"gentle twist of jar")) == 1 + 4
 
 
 def test_long_texts_lose_their_end(codec: TextCodec) -> None:
     long = " ".join(["box"] * 45)
 
-    assert len(codec.decode(long.encode())) == 32
-    np.testing.assert_array_equal(codec.decode(long.encode())[:5], codec.decode(b"box box box box"))
+    assert len(decode_one(codec, long.encode())) == 32
+    np.testing.assert_array_equal(decode_one(codec, long.encode())[:5], decode_one(codec, b"box box box box"))
 
 
 def test_case_is_ignored_unless_asked_for(codec: TextCodec, tmp_path: Path) -> None:
     cased = TextCodec(SCHEMA.model_copy(update={"lowercase": False}), tmp_path)
     (tmp_path / "tokenizer.json").write_bytes(cased.fit([b"Box box"])["tokenizer.json"])
 
-    np.testing.assert_array_equal(codec.decode(b"BOX"), codec.decode(b"box"))
-    assert cased.decode(b"BOX").tolist() != cased.decode(b"box").tolist()
+    np.testing.assert_array_equal(decode_one(codec, b"BOX"), decode_one(codec, b"box"))
+    assert decode_one(cased, b"BOX").tolist() != decode_one(cased, b"box").tolist()
 
 
 def test_the_tokenizer_is_the_same_in_every_process(codec: TextCodec) -> None:
@@ -163,7 +164,7 @@ def test_a_named_tokenizer_is_copied_into_the_data_set(codec: TextCodec, tmp_pat
     named = TextCodec(SCHEMA.model_copy(update={"tokenizer": str(codec.folder)}), tmp_path)
     (tmp_path / "tokenizer.json").write_bytes(named.fit([])["tokenizer.json"])
 
-    np.testing.assert_array_equal(named.decode(b"gentle lift"), codec.decode(b"gentle lift"))
+    np.testing.assert_array_equal(decode_one(named, b"gentle lift"), decode_one(codec, b"gentle lift"))
 
 
 def test_a_tokenizer_with_too_many_tokens_is_refused(codec: TextCodec) -> None:
@@ -182,15 +183,35 @@ def test_a_missing_or_damaged_tokenizer_is_a_typed_error(tmp_path: Path) -> None
         if content is not None:
             (tmp_path / "tokenizer.json").write_bytes(content)
         with pytest.raises(SignalError) as caught:
-            TextCodec(SCHEMA, tmp_path).decode(b"text")
+            TextCodec(SCHEMA, tmp_path).decode([b"text"])
         assert caught.value.code == "DATA_TOKENIZER"
 
 
-def test_collate_pads_with_masked_zeros(codec: TextCodec) -> None:
-    signal = codec.collate([np.array([2, 9, 8]), None, np.array([2])])
+def test_decoding_pads_with_masked_zeros(codec: TextCodec) -> None:
+    lenient = TextCodec(SCHEMA.model_copy(update={"allow_empty": True}), codec.folder)
+    signal = lenient.decode([b"box jar", None, b""])
 
     assert signal.values.shape == (3, 32)
     assert signal.values.dtype == torch.int64
     assert signal.mask is not None
     assert signal.mask.sum(dim=1).tolist() == [3, 0, 1]
     assert signal.present.tolist() == [True, False, True]
+    assert signal.values[~signal.mask].eq(0).all()
+
+
+def test_a_bad_text_is_reported_with_its_row(codec: TextCodec) -> None:
+    with pytest.raises(SignalError) as caught:
+        codec.decode([b"box", None, b"caf\xe9", b"\0"])
+
+    assert (caught.value.code, caught.value.row) == ("DATA_ENCODING", 2)
+
+
+def test_known_texts_keep_their_tokens_beside_new_absent_and_refused_ones(codec: TextCodec) -> None:
+    first = codec.decode([b"walk slowly", None, b"walk slowly"])
+    again = codec.decode([b"turn", b"walk slowly", None])
+
+    assert again.values[1].equal(first.values[0])
+    assert first.values[2].equal(first.values[0])
+    with pytest.raises(SignalError) as caught:
+        codec.decode([b"walk slowly", b"\xff"])
+    assert caught.value.row == 1

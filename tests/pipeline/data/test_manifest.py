@@ -95,3 +95,18 @@ def test_damaged_manifests_are_refused(tmp_path: Path, text: str) -> None:
 def test_a_folder_without_manifest_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="run ingest"):
         load_manifest(tmp_path)
+
+
+def test_a_changed_value_is_refused_though_it_fits(tmp_path: Path) -> None:
+    text = Manifest.model_validate(DOCUMENT).to_text()
+    for changed in (text.replace('"num_records": 2', '"num_records": 3'), text.replace('"sha256"', '"sha257"', 1)):
+        (tmp_path / MANIFEST_NAME).write_text(changed)
+
+        with pytest.raises(DataError) as caught:
+            load_manifest(tmp_path)
+
+        assert MANIFEST_NAME in str(caught.value)
+    (tmp_path / MANIFEST_NAME).write_text(text.replace('"num_records": 2', '"num_records": 3'))
+    with pytest.raises(DataError) as caught:
+        load_manifest(tmp_path)
+    assert (caught.value.code, caught.value.field) == ("DATA_CHECKSUM", MANIFEST_NAME)

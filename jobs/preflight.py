@@ -1,0 +1,120 @@
+"""What a pretraining run will need, checked in seconds before its first step; every lack is reported at once."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from jobs._ray import OBJECT_STORE_BYTES
+from jobs.assemble import Dataset
+from jobs.configs import PretrainConfig
+from pipeline.errors import DataError, EnvironmentFault, KindredError, OutputError, Problems, StorageError
+from pipeline.train.task import Task
+
+CHECKPOINTS_ON_DISK = 3  # two kept, one being written
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's name, not a temporary file
+_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_PROCESS_BYTES = 500 << 20  # interpreter, torch and Ray of one worker
+_ACTIVATIONS_PER_READING = 48  # bytes of activations per byte of one worker's share of a batch, over all views
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes that a run takes, estimated from its model and batches."""
+
+    checkpoint: int
+    memory: int
+
+
+def preflight(task: Task, dataset: Dataset, config: PretrainConfig, folder: Path) -> Needs:
+    """Check shards, run folder, disk, memory and shared memory. Raises Problems that name each lack and its fix."""
+    if problems := [*_damaged_shards(dataset), *_unwritable(folder)]:
+        raise Problems(problems)
+    needs = estimate(task, dataset, config)
+    problems = _lacking_space(folder, needs.checkpoint * CHECKPOINTS_ON_DISK)
+    problems += _lacking_memory(needs.memory, available_memory())
+    if config.workers > 0:
+        problems += _lacking_shared_memory(shutil.disk_usage(_SHARED_MEMORY).free)
+    if problems:
+        raise Problems(problems)
+    return needs
+
+
+def estimate(task: Task, dataset: Dataset, config: PretrainConfig) -> Needs:
+    """Weights, two Adam moments and the average on disk; in memory also gradients, activations and read-ahead."""
+    weights = sum(4 * p.numel() for module in (task.module, task.objectives) for p in module.parameters())
+    copies = 3 + (config.ema_decay is not None)
+    world = max(1, config.workers)
+    readings = int(_bytes_per_sample(dataset) * config.batch_size)
+    per_worker = _PROCESS_BYTES + weights * (copies + 2 + config.micro_batches // world)
+    return Needs(weights * copies, world * per_worker + readings * _ACTIVATIONS_PER_READING)
+
+
+def available_memory() -> int:
+    """Bytes that this machine, or this container, can still give."""
+    limits = [int(text) for path in _CGROUP_LIMITS if path.exists() and (text := path.read_text().strip()).isdigit()]
+    return min([psutil.virtual_memory().available, *limits])
+
+
+def _bytes_per_sample(dataset: Dataset) -> float:
+    """Decoded readings of one sample, all streams: its share of one batch of sixteen."""
+    idx = dataset.index.rows("train")[:16]
+    batch = dataset.reader.batch(idx, streams=list(dataset.schemas))
+    dataset.reader.close()
+    return sum(4 * signal.values.numel() for signal in batch.signals.values()) / len(idx)
+
+
+def _damaged_shards(dataset: Dataset) -> list[KindredError]:
+    problems: list[KindredError] = []
+    if dataset.source.is_remote:
+        return problems  # fetched and checked when needed; opening the data set has looked at the cache
+    for entry in dataset.manifest.shards:
+        try:
+            os.close(dataset.source.open(entry))
+        except DataError as error:
+            problems.append(error)
+    return problems
+
+
+def _unwritable(folder: Path) -> list[KindredError]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return []
+    except OSError as error:
+        message = f"cannot write to {folder}: {error.strerror}"
+        return [OutputError(message, code="OUT_READONLY", got=str(folder), fix="choose another out=")]
+
+
+def _lacking_space(folder: Path, need: int) -> list[KindredError]:
+    free = shutil.disk_usage(folder).free
+    if free >= need:
+        return []
+    fix = f"free {_mib(need - free)} MiB at {folder}, or choose another out="
+    return [_lack(StorageError, "the disk is too small for the checkpoints", "IO_NO_SPACE", need, free, fix=fix)]
+
+
+def _lacking_memory(need: int, have: int) -> list[KindredError]:
+    if have >= need:
+        return []
+    fix = "lower pretrain.batch_size or pretrain.workers, or use a smaller encoder"
+    return [_lack(EnvironmentFault, "training would run out of memory", "ENV_MEMORY", need, have, fix=fix)]
+
+
+def _lacking_shared_memory(free: int) -> list[KindredError]:
+    if free >= OBJECT_STORE_BYTES:
+        return []
+    fix = "start the container with --shm-size=256m, or set pretrain.workers=0"
+    message = f"{_SHARED_MEMORY} is too small for Ray's object store"
+    return [_lack(EnvironmentFault, message, "ENV_SHM", OBJECT_STORE_BYTES, free, fix=fix)]
+
+
+def _lack(kind: type[KindredError], message: str, code: str, need: int, have: int, *, fix: str) -> KindredError:
+    return kind(message, code=code, expected=f">= {_mib(need)} MiB", got=f"{_mib(have)} MiB", fix=fix)
+
+
+def _mib(size: float) -> int:
+    return -(-int(size) // (1 << 20))

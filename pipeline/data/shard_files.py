@@ -1,0 +1,138 @@
+"""Bytes of shards: near-sequential reads of many payloads at once, under a time limit."""
+
+import math
+import os
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from itertools import pairwise
+
+import numpy as np
+
+from pipeline.data.manifest import ShardEntry
+from pipeline.data.shard_source import ShardSource
+from pipeline.errors import StorageError, StorageUnavailable
+
+_LOOK_S = 60.0  # how often at least a waiting reader looks at the time
+_GAP = 8 << 10  # between two payloads: reading over the headers there is cheaper than another system call
+_RUN = 4 << 20  # bytes of one read, about
+
+
+class ShardFiles:
+    """The shards of a data set, opened on first use; several threads may read at once."""
+
+    def __init__(self, source: ShardSource, shards: Sequence[ShardEntry], *, io_timeout_s: float = 30.0) -> None:
+        self.source, self.shards, self.io_timeout_s = source, shards, io_timeout_s
+        self._open: dict[int, _Descriptor] = {}
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _reopen, (self.source, self.shards, self.io_timeout_s)
+
+    def close(self) -> None:
+        """Close the shards; a later read opens them again."""
+        with self._lock:
+            self._open.clear()
+
+    def read(self, shard: np.ndarray, offset: np.ndarray, size: np.ndarray) -> list[bytes]:
+        """Payloads (K,) by shard number, offset and size, each int64 (K,); shorter ones where a file ends early.
+
+        Raises DataError for a shard that cannot be opened or has another size, StorageError for a failed read,
+        StorageUnavailable where nothing arrives for `io_timeout_s`; a remote source keeps its own time while it
+        fetches a shard.
+        """
+        reading, future = _Reading(self, shard, offset, size), Future[list[bytes]]()
+        # A thread of its own, left behind when the storage hangs: no system call on a file can be interrupted.
+        threading.Thread(target=reading.run, args=(future,), name="read-shards", daemon=True).start()
+        while not wait([future], min(_LOOK_S, max(0.0, reading.progress + self.io_timeout_s - time.monotonic()))).done:
+            if time.monotonic() >= reading.progress + self.io_timeout_s:
+                raise StorageUnavailable(
+                    f"no bytes arrived for {self.io_timeout_s:g} s",
+                    code="STORAGE_STALLED",
+                    shard=self.shards[reading.shard].name,
+                    fix="check the storage, then type the same command again",
+                )
+        return future.result()
+
+    def descriptor(self, number: int) -> "_Descriptor":
+        """The open shard; it stays open as long as the caller keeps it."""
+        with self._lock:
+            found = self._open.pop(number, None)
+            while found is None and len(self._open) >= self.source.max_open:
+                del self._open[next(iter(self._open))]  # the least recent one; before opening, as a cache may be full
+        found = found or _Descriptor(self.source.open(self.shards[number]))
+        with self._lock:
+            self._open[number] = found
+        return found
+
+
+class _Descriptor:
+    """A file descriptor that closes with its last user."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+class _Reading:
+    """One call of `ShardFiles.read`, and how far it is: the shard of the latest read and when it began."""
+
+    def __init__(self, files: ShardFiles, shard: np.ndarray, offset: np.ndarray, size: np.ndarray) -> None:
+        self.files, self.columns = files, (shard, offset, size)
+        self.shard, self.progress = 0, time.monotonic()
+
+    def run(self, future: Future[list[bytes]]) -> None:
+        """Read everything; the result or the error goes into the future."""
+        try:
+            future.set_result(self._payloads())
+        except Exception as error:
+            future.set_exception(error)
+
+    def _payloads(self) -> list[bytes]:
+        shard, offset, size = self.columns
+        order = np.lexsort((offset, shard))
+        shard, start, end = shard[order], offset[order], (offset + size)[order]
+        payloads = [b""] * len(order)
+        for run in _runs(shard, start, end):
+            first = int(start[run.start])
+            content = self._pread(int(shard[run.start]), first, int(end[run].max()) - first)
+            places = zip(order[run].tolist(), (start[run] - first).tolist(), (end[run] - first).tolist(), strict=True)
+            for place, begin, stop in places:
+                payloads[place] = content[begin:stop]
+        return payloads
+
+    def _pread(self, number: int, offset: int, size: int) -> bytes:
+        self.shard, self.progress = number, math.inf if self.files.source.is_remote else time.monotonic()
+        descriptor = self.files.descriptor(number)
+        self.progress = time.monotonic()
+        try:
+            content = os.pread(descriptor.number, size, offset)
+            while len(content) < size and (
+                more := os.pread(descriptor.number, size - len(content), offset + len(content))
+            ):
+                content += more
+        except OSError as error:
+            raise StorageError(
+                f"the shard cannot be read: {error.strerror}",
+                code="STORAGE_READ",
+                shard=self.files.shards[number].name,
+                offset=offset,
+                fix="check the storage, then type the same command again",
+            ) from error
+        return content
+
+
+def _runs(shard: np.ndarray, start: np.ndarray, end: np.ndarray) -> list[slice]:
+    """Slices of payloads sorted by (shard, start) that lie close enough together for one read."""
+    if len(start) == 0:
+        return []
+    apart = (np.diff(shard) != 0) | (start[1:] - end[:-1] > _GAP) | (np.diff(start // _RUN) != 0)
+    bounds = [0, *(np.flatnonzero(apart) + 1).tolist(), len(start)]
+    return [slice(first, last) for first, last in pairwise(bounds)]
+
+
+def _reopen(source: ShardSource, shards: Sequence[ShardEntry], io_timeout_s: float) -> ShardFiles:
+    return ShardFiles(source, shards, io_timeout_s=io_timeout_s)

@@ -1,0 +1,82 @@
+"""Every fault and hostile input that the data plane must survive has a test that says so."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+
+CATALOGUE = {
+    "D01": "archive cut inside data: refused before the first step, with expected and actual bytes",
+    "D02": "archive cut at a member border or in a header: every cut is found",
+    "D03": "end mark missing: accepted only if the manifest says so",
+    "D04": "bit flip in a payload: every one is found, with shard, key and member",
+    "D05": "header checksum wrong, block dropped, swapped or zeroed: nothing is silent",
+    "D06": "compressed shards are refused; a damaged gzip is never read",
+    "D07": "gzip or npz bomb: refused by a cap, without taking the memory",
+    "D08": "missing modality: refused with shard, key and stream, or masked and counted where optional",
+    "D09": "unknown member: refused unless it is declared",
+    "D10": "wrong dtype: refused with expected and got",
+    "D11": "wrong shape or transposed: refused with both shapes, never guessed",
+    "D12": "channels missing, extra or permuted: matched by name, the differences listed",
+    "D13": "NaN and infinity: refused at the first index, or masked",
+    "D14": "constant channel: no division by zero, and it is counted",
+    "D15": "absurd range: refused with key, channel and limit",
+    "D16": "lengths 0, 1, odd, too long: fixed shape with a mask, or refused",
+    "D17": "empty shard, shard of no bytes: refused",
+    "D18": "duplicate key within or across shards: refused with both places",
+    "D19": "members of one sample interleaved: put together by the index",
+    "D20": "same content under another key: reported, refused across splits",
+    "D21": "text that is not UTF-8: refused at its byte, never decoded lossily",
+    "D22": "NUL, long, right-to-left, emoji, empty text: round trip or typed error",
+    "D23": "member names that are not UTF-8: refused",
+    "D24": "names that differ in Unicode form or case only: refused with both",
+    "D25": "dots in keys: split by declared suffixes",
+    "D26": "image bomb: refused from the header in no memory",
+    "D27": "truncated, mislabelled, animated, CMYK, 16-bit or rotated image: refused or converted",
+    "D28": "hostile npy header or JSON: refused before allocation",
+    "D29": "negative size in a tar header: refused, no endless loop",
+    "D30": "links, devices, sparse and overriding members: refused",
+    "D31": "uneven shards: equal steps on all ranks, each sample once",
+    "D32": "shard deleted or replaced during the run: refused, and the run resumes exactly when it is back",
+    "D33": "hanging storage: named after the time limit, exit 75",
+    "D34": "transfer cut in the middle: length and hash must match, retried, never silent",
+    "D35": "naive, ambiguous, unordered or misscaled times: refused; the machine's zone never matters",
+    "D36": "sampling rates that do not fit: refused with both rates",
+    "S01": "pickles and other code in shards: refused, never loaded",
+    "S02": "pickled arrays in npy and npz: refused, never loaded",
+    "S03": "commands and foreign protocols in place of a path: refused, environment ignored",
+    "S04": "requests to private addresses by address, name, redirect or rebinding: none is sent",
+    "S05": "member names that leave the archive: refused, nothing is written",
+    "S06": "paths in a recipe that leave the working folder: refused",
+    "S09": "YAML tags, aliases, twin keys and surprising scalars: refused or read as they look",
+    "S10": "escape sequences and markup in names: never reach a terminal, log or page",
+    "S11": "long or deep annotations: refused or read in bounded time",
+}
+
+
+def _claims(path: Path) -> Iterator[tuple[str, str]]:
+    """(fault, test) of every test that runs by default."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
+            continue
+        marks = [ast.unparse(decorator) for decorator in node.decorator_list]
+        if any(mark.startswith(("pytest.mark.slow", "pytest.mark.gpu", "pytest.mark.skip")) for mark in marks):
+            continue
+        for decorator in node.decorator_list:
+            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.fault":
+                yield from ((ast.literal_eval(argument), node.name) for argument in decorator.args)
+
+
+CLAIMS = [claim for path in sorted(TESTS.rglob("test_*.py")) for claim in _claims(path)]
+
+
+@pytest.mark.parametrize("fault", CATALOGUE, ids=str)
+def test_every_fault_has_a_test(fault: str) -> None:
+    assert fault in {claimed for claimed, _ in CLAIMS}, CATALOGUE[fault]
+
+
+def test_no_test_claims_an_unknown_fault() -> None:
+    assert [claim for claim in CLAIMS if claim[0] not in CATALOGUE] == []
