@@ -4,18 +4,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue
 
 from jobs._console import Console, plain_table
 from jobs._shard_pool import ShardPool
-from jobs.assemble import shards_at
+from jobs.assemble import codecs_of, shards_at
 from jobs.configs import DataConfig
 from jobs.verify_run import is_run, verify_run
-from modalities.catalogue import AnySchema, codec_for
-from modalities.spec import Codec
 from pipeline.config import build_config
 from pipeline.data.drift import DRIFT_LIMIT, Drift
-from pipeline.data.manifest import Manifest, load_manifest, stream_folder
+from pipeline.data.manifest import load_manifest
 from pipeline.data.place import parse_place
 from pipeline.data.split import SPLITS
 from pipeline.data.verify import verify_dataset

@@ -102,7 +102,8 @@ class SensorCodec:
         for payload in payloads:
             stored = self._series(payload)
             self._check_readings(stored)
-            series = stored.astype(np.float64)
+            with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN like others
+                series = stored.astype(np.float64)
             observed = ~np.isnan(series)
             new = observed.sum(axis=1)
             own = np.where(observed, series, 0.0).sum(axis=1) / np.maximum(new, 1)

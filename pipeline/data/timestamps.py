@@ -15,6 +15,7 @@ TimeUnit: TypeAlias = Literal["s", "ms", "us", "ns", "iso"]
 _FACTORS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _ZONE = re.compile(r"(?:[zZ]|[+-]\d\d:?\d\d)$")
 _YEAR_1990_NS, _YEAR_2100_NS = 631_152_000 * 10**9, 4_102_444_800 * 10**9
+_FARTHEST_NS = 9e18  # about the largest int64
 _MAX_STRETCH = 100
 """A recording may be this many times longer than its stamps fill: one wrong stamp must not take all memory."""
 
@@ -94,14 +95,26 @@ def stamps_from_column(values: np.ndarray, unit: TimeUnit) -> np.ndarray:
     if unit == "iso":
         return np.array([parse_time(str(value), unit) for value in values], np.int64)
     if np.issubdtype(values.dtype, np.integer):
+        far = np.abs(values.astype(np.float64)) * _FACTORS[unit] >= _FARTHEST_NS
+        if far.any():
+            raise _bad_stamp(int(far.argmax()))
         return values.astype(np.int64) * _FACTORS[unit]
     if not np.issubdtype(values.dtype, np.floating):
         raise DataError("the time column is not numeric", code="DATA_TIME", got=str(values.dtype))
     seconds = values.astype(np.float64) * (_FACTORS[unit] / 1e9)
-    bad = ~(np.abs(seconds) < 9e9)
+    bad = ~(np.abs(seconds) < _FARTHEST_NS / 1e9)
     if bad.any():
-        raise DataError("a time stamp is missing or too large", code="DATA_TIME", got=f"index {int(bad.argmax())}")
+        raise _bad_stamp(int(bad.argmax()))
     return np.round(values.astype(np.float64) * _FACTORS[unit]).astype(np.int64)
+
+
+def _bad_stamp(index: int) -> DataError:
+    return DataError(
+        "a time stamp is missing or too large",
+        code="DATA_TIME",
+        got=f"index {index}",
+        fix="check the unit of the time column (s, ms, us or ns)",
+    )
 
 
 def check_stamps(stamps_ns: np.ndarray, *, rate_hz: float, tolerance: float) -> None:

@@ -107,7 +107,8 @@ class Corpus:
     def foreign(self, rng: np.random.Generator) -> tuple[str, str]:
         """A damaged archive of someone else, which has no checksum but those of its headers.
 
-        `decoded`: nothing was lost, but a payload that still fits its schema differs; nobody could know.
+        `decoded`: nothing was lost, but a payload that still fits its schema differs, or two whole headers changed
+        places, which is an archive that says something else; nobody could know.
         """
         mutate = mutators.TAR[rng.integers(len(mutators.TAR))]
         try:
@@ -120,7 +121,7 @@ class Corpus:
             return "untyped", f"{mutate.__name__} {error!r}"
         if found == self.originals:
             return "harmless", mutate.__name__
-        whole = [_presence(sample) for sample in found] == [_presence(sample) for sample in self.originals]
+        whole = sorted(map(_presence, found)) == sorted(map(_presence, self.originals))
         return ("decoded" if whole else "silent"), mutate.__name__
 
     def _indexed(self, archive: bytes) -> list[foreign_archive.Content]:
@@ -176,6 +177,7 @@ def _everything(dataset: Dataset) -> dict[str, bytes]:
     """Every tensor a training run could see, as bytes."""
     idx = np.arange(dataset.manifest.num_samples)
     batch = dataset.reader.batch(idx, streams=list(dataset.schemas), label="activity")
+    assert batch.labels is not None
     found = {"labels": batch.labels.numpy().tobytes(), "keys": "\n".join(dataset.index.key.tolist()).encode()}
     for name, signal in batch.signals.items():
         found[name] = signal.values.numpy().tobytes() + signal.present.numpy().tobytes()

@@ -10,11 +10,10 @@ import numpy as np
 from PIL import Image
 
 from jobs.assemble import open_dataset
-from modalities.catalogue import codec_for
 from pipeline.data.description import Description
 from pipeline.data.ingest import ingest
 from pipeline.data.manifest import Manifest
-from tests.faults.tiny_dataset import schema_json, schema_of
+from tests.faults.tiny_dataset import make_codec, schema_json
 
 NUM_SAMPLES = 8
 STREAMS = {
@@ -86,7 +85,7 @@ def index(root: Path, out: Path, **changes: object) -> Manifest:
         root,
         out,
         schemas={name: schema_json(name) for name in chosen.streams},
-        make_codec=lambda stream, folder: codec_for(schema_of(stream), folder),
+        make_codec=make_codec,
     )
 
 

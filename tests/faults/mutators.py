@@ -119,7 +119,7 @@ _STRANGE_VALUES: tuple[object, ...] = (
 def json_changed(data: bytes, rng: np.random.Generator) -> bytes:
     """One value somewhere in a JSON document is replaced, removed or joined by an unknown key."""
     document = json.loads(data)
-    parent, key = document, None
+    parent, key = document, 0
     while isinstance(parent, dict | list) and parent:
         keys = list(parent) if isinstance(parent, dict) else list(range(len(parent)))
         key = keys[rng.integers(len(keys))]

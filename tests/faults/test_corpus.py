@@ -14,6 +14,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory):
     return Corpus(tmp_path_factory.mktemp("corpus")).run(COUNT, seed=7)
 
 
+@pytest.mark.fault("D05")
 def test_no_damage_is_silent_untyped_unnamed_or_overlooked(reports) -> None:
     outcomes = sum((report.outcomes for report in reports.values()), Counter())
 
@@ -28,7 +29,7 @@ def test_no_damage_is_silent_untyped_unnamed_or_overlooked(reports) -> None:
 
 
 def test_the_corpus_does_damage(reports) -> None:
-    for name in ("shard", "manifest", "index"):
+    for name in ("shard", "manifest", "index", "foreign"):
         outcomes = reports[name].outcomes
         assert outcomes["refused"] > 0.5 * outcomes.total(), name
 

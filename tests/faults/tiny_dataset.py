@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from pydantic import TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 
 from modalities.catalogue import AnySchema, codec_for
+from modalities.spec import Codec
 from pipeline.data.description import Description
 from pipeline.data.ingest import ingest
 from pipeline.data.manifest import Manifest
@@ -62,7 +63,7 @@ def write_dataset(root: Path, out: Path) -> Manifest:
         root,
         out,
         schemas={name: schema_json(name) for name in SCHEMAS},
-        make_codec=lambda stream, folder: codec_for(schema_of(stream), folder),
+        make_codec=make_codec,
     )
 
 
@@ -71,6 +72,11 @@ def schema_of(stream: str) -> AnySchema:
     return TypeAdapter(AnySchema).validate_python(SCHEMAS[stream])
 
 
-def schema_json(stream: str) -> dict[str, object]:
+def schema_json(stream: str) -> dict[str, JsonValue]:
     """The schema with its defaults, as a manifest stores it."""
     return schema_of(stream).model_dump(mode="json")
+
+
+def make_codec(stream: str, folder: Path) -> Codec:
+    """The codec of a stream."""
+    return codec_for(schema_of(stream), folder)

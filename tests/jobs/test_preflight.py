@@ -61,6 +61,7 @@ def test_a_whole_data_set_and_a_free_machine_pass(parts: tuple[Task, Dataset], r
     assert needs.memory < available_memory()
 
 
+@pytest.mark.fault("D01")
 def test_missing_and_cut_shards_are_named_together_with_an_unusable_run_folder(
     parts: tuple[Task, Dataset], recipe: Recipe, whole: Path, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ def _leaves(kind: type[KindredError]) -> list[type[KindredError]]:
     return [kind, *(leaf for sub in kind.__subclasses__() for leaf in _leaves(sub))]
 
 
+@pytest.mark.fault("S10")
 def test_message_names_where_what_and_fix_and_escapes_control_characters() -> None:
     error = DataError(
         "checksum", code="DATA_CHECKSUM", shard="s.tar", key="a\x1b[2J\n", expected=1, got=2, fix="re-copy"

@@ -6,6 +6,7 @@ from pipeline.errors import ConfigError
 from pipeline.strict_yaml import parse_yaml
 
 
+@pytest.mark.fault("S09")
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -29,6 +30,7 @@ def test_scalars_mean_what_they_look_like(text: str, value: object) -> None:
     assert parse_yaml(text, source="test") == value
 
 
+@pytest.mark.fault("S09")
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -45,6 +47,7 @@ def test_what_is_not_plain_is_refused_with_its_line(text: str, message: str) -> 
         parse_yaml(text, source="recipe.yaml")
 
 
+@pytest.mark.fault("S09")
 def test_alias_bomb_is_refused_at_once() -> None:
     bomb = "a: &a [x, x]\n" + "".join(
         f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(20)

@@ -44,6 +44,7 @@ def code_of(payload: bytes, *, max_pixels: int = LIMIT) -> str:
     return caught.value.code
 
 
+@pytest.mark.fault("D26")
 @pytest.mark.parametrize("side", [9400, 12_000, 60_000])
 @pytest.mark.filterwarnings("error")
 def test_an_image_bomb_is_refused_from_its_header(side: int) -> None:
@@ -81,6 +82,7 @@ def test_a_webp_tells_its_size_before_its_decoder_takes_memory(lossless: bool) -
         assert read_pixels(found, max_pixels=60_000).shape == (200, 300, 3)
 
 
+@pytest.mark.fault("D27")
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_every_cut_of_a_file_is_noticed(kind: str) -> None:
     payload = file_of(Image.fromarray(noise(9, 11, 3)), kind)
@@ -106,6 +108,7 @@ def test_damage_is_a_signal_error_or_an_image(kind: str) -> None:
     assert outcomes <= {3, "DATA_IMAGE", "DATA_IMAGE_PIXELS"}
 
 
+@pytest.mark.fault("D27")
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "ICO"])
 def test_other_formats_are_refused(kind: str) -> None:
     assert code_of(file_of(Image.new("RGB", (16, 16)), kind)) == "DATA_IMAGE"
@@ -118,6 +121,7 @@ def test_what_is_no_image_is_refused(payload: bytes) -> None:
     assert code_of(payload) == "DATA_IMAGE"
 
 
+@pytest.mark.fault("D27")
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_animations_are_refused(kind: str) -> None:
     frames = [Image.fromarray(noise(8, 8, 3)), Image.new("RGB", (8, 8), "red")]
@@ -125,6 +129,7 @@ def test_animations_are_refused(kind: str) -> None:
     assert code_of(file_of(frames[0], kind, save_all=True, append_images=frames[1:])) == "DATA_IMAGE"
 
 
+@pytest.mark.fault("D27")
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photos_are_turned_upright(orientation: int) -> None:
     upright = np.zeros((16, 32, 3), np.uint8)
@@ -156,6 +161,7 @@ def test_grey_palette_and_one_bit_images_become_rgb() -> None:
         np.testing.assert_array_equal(found, np.asarray(grey.convert(mode).convert("RGB")))
 
 
+@pytest.mark.fault("D27")
 def test_sixteen_bit_grey_keeps_its_upper_byte() -> None:
     deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1024
 
@@ -173,6 +179,7 @@ def test_transparency_is_shown_on_white() -> None:
     assert found[7, 7].tolist() == [255, 255, 255]
 
 
+@pytest.mark.fault("D27")
 def test_cmyk_becomes_rgb() -> None:
     red = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
 

@@ -72,6 +72,7 @@ def test_a_damaged_header_never_raises_anything_else(data: st.DataObject) -> Non
         assert CODEC.decode([bytes(payload)]).values.shape == (1, 6, 48)
 
 
+@pytest.mark.fault("D10", "D11")
 @pytest.mark.parametrize(
     ("array", "code"),
     [
@@ -92,10 +93,12 @@ def test_wrong_arrays_have_their_own_code(array: np.ndarray, code: str) -> None:
     assert refusal(npy(array)).code == code
 
 
+@pytest.mark.fault("S02")
 def test_objects_are_never_unpickled() -> None:
     assert refusal(npy(np.array([{}], dtype=object), pickled=True)).code == "DATA_DTYPE"
 
 
+@pytest.mark.fault("D28")
 def test_a_header_of_terabytes_is_refused_before_allocation() -> None:
     schema = SensorSchema(channels=CHANNELS, rate_hz=1.0, max_steps=1_000_000)
     payload = CODEC.encode(series_of(5)).replace(b"(6, 5), }        ", b"(6, 1000000), }  ")
@@ -104,6 +107,7 @@ def test_a_header_of_terabytes_is_refused_before_allocation() -> None:
     assert refusal(payload.replace(b"(6, 1000000)", b"(6, 9999999)")).code == "DATA_SHAPE"
 
 
+@pytest.mark.fault("D13")
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_refuse_names_the_first_value_that_is_not_finite(bad: float) -> None:
     codec = SensorCodec(SCHEMA.model_copy(update={"nonfinite": "refuse"}))
@@ -152,6 +156,7 @@ def test_statistics_equal_the_pooled_moments() -> None:
     np.testing.assert_allclose(found["std"], np.nanstd(joined, axis=1), rtol=1e-10)
 
 
+@pytest.mark.fault("D14")
 def test_statistics_of_constant_and_unseen_channels_are_usable() -> None:
     series = np.zeros((6, 4), np.float32)
     series[1], series[2] = 7.0, np.nan
@@ -198,6 +203,7 @@ def test_a_bad_value_is_reported_with_its_row() -> None:
     assert (caught.value.code, caught.value.row) == ("DATA_NONFINITE", 2)
 
 
+@pytest.mark.fault("S11")
 def test_a_header_that_invites_backtracking_is_refused_at_once() -> None:
     text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"1" * 60_000 + b"x), }\n"
 

@@ -39,6 +39,7 @@ def error_of(value: str | bytes, schema: TextSchema = SCHEMA) -> SignalError:
     return caught.value
 
 
+@pytest.mark.fault("D22")
 @settings(max_examples=5000, deadline=None)
 @given(st.text(alphabet=st.characters(), max_size=220))
 def test_any_text_round_trips_or_is_a_typed_error(codec: TextCodec, text: str) -> None:
@@ -56,6 +57,7 @@ def test_any_text_round_trips_or_is_a_typed_error(codec: TextCodec, text: str) -
     assert 0 <= ids.min() <= ids.max() < 400
 
 
+@pytest.mark.fault("D21")
 @pytest.mark.parametrize(("payload", "offset"), [(b"\xff\xfe\xe9", 0), (b"caf\xe9", 3), ("über".encode("utf-16"), 0)])
 def test_what_is_not_utf8_is_refused_at_its_byte(payload: bytes, offset: int) -> None:
     error = error_of(payload)
@@ -65,6 +67,7 @@ def test_what_is_not_utf8_is_refused_at_its_byte(payload: bytes, offset: int) ->
     assert f"byte {offset}" in str(error)
 
 
+@pytest.mark.fault("D22")
 @pytest.mark.parametrize(
     ("value", "code"),
     [
@@ -100,6 +103,7 @@ def test_decomposed_text_is_stored_composed_and_counted_composed(codec: TextCode
     np.testing.assert_array_equal(decode_one(codec, decomposed.encode()), decode_one(codec, ("é" * 200).encode()))
 
 
+@pytest.mark.fault("D22")
 def test_right_to_left_and_emoji_are_texts_like_others(codec: TextCodec) -> None:
     for text in ("שלום עולם", "👩‍🔬 measured 🌡️", "\u202eabc"):
         assert codec.encode(text).decode() == text

@@ -111,6 +111,7 @@ def test_only_named_hosts_are_contacted_and_names_below_a_service_count() -> Non
     assert refusal(lambda: AllowedHosts("amazonaws.com", below=True).check_host("evilamazonaws.com"))
 
 
+@pytest.mark.fault("S04")
 @pytest.mark.parametrize(
     "url", ["http://169.254.169.254/latest/meta-data", "http://127.0.0.1:8265/api", "http://[::1]/", "http://127.1/x"]
 )
@@ -118,6 +119,7 @@ def test_literal_addresses_are_refused_before_anything_is_sent(url: str) -> None
     assert refusal(lambda: remote(url)).code == "SEC_URL_ADDRESS"
 
 
+@pytest.mark.fault("S04")
 def test_loopback_is_not_reached_without_being_named(server: FaultyServer) -> None:
     refusal(lambda: remote(server.url))
     refusal(lambda: remote(server.url.replace("127.0.0.1", "localhost")).open("manifest.json"))
@@ -128,6 +130,7 @@ def test_loopback_is_not_reached_without_being_named(server: FaultyServer) -> No
     assert server.hits == ["/manifest.json"]
 
 
+@pytest.mark.fault("S04")
 @pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1"])
 def test_a_name_that_resolves_to_loopback_is_refused(server: FaultyServer, address: str) -> None:
     answers = Answers(address)
@@ -140,6 +143,7 @@ def test_a_name_that_resolves_to_loopback_is_refused(server: FaultyServer, addre
     assert server.hits == []
 
 
+@pytest.mark.fault("S04")
 def test_every_new_answer_of_a_name_server_is_checked() -> None:
     """DNS rebinding: the first answer is harmless, the second is loopback."""
     answers = Answers("93.184.216.34", "127.0.0.1")
@@ -149,6 +153,7 @@ def test_every_new_answer_of_a_name_server_is_checked() -> None:
     assert refusal(lambda: asyncio.run(guarded.resolve("data.example"))).code == "SEC_URL_ADDRESS"
 
 
+@pytest.mark.fault("S04")
 @pytest.mark.parametrize(
     "location", ["http://127.0.0.1:{port}/secret", "file:///etc/passwd", "/elsewhere", "http://h/"]
 )
@@ -165,6 +170,7 @@ def test_redirects_are_refused(server: FaultyServer, tmp_path: Path, location: s
     assert server.hits == ["/manifest.json"]
 
 
+@pytest.mark.fault("S03", "S04")
 def test_the_environment_leads_nowhere_else(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def _npy(values: np.ndarray) -> bytes:
 HUGE = _npy(np.zeros((20, 2), np.float32)).replace(b"(20, 2), } ", b"(1000000000000, 2), }", 1)
 
 
+@pytest.mark.fault("D28")
 @pytest.mark.parametrize(
     ("content", "code"),
     [
@@ -71,6 +72,7 @@ def test_a_bad_array_is_named_with_record_and_stream(raw: Path, content: bytes |
     assert (problem.code, problem.key, problem.field) == (code, "r5", "imu")
 
 
+@pytest.mark.fault("S02")
 def test_pickled_objects_are_refused_without_being_loaded(raw: Path) -> None:
     class Canary:
         def __reduce__(self) -> tuple[object, ...]:
@@ -85,6 +87,7 @@ def test_pickled_objects_are_refused_without_being_loaded(raw: Path) -> None:
     assert not (raw / "canary").exists()
 
 
+@pytest.mark.fault("S05")
 @pytest.mark.parametrize(
     "name", ["../secret.npy", "/etc/passwd", "imu/../../secret.npy", "imu/link.npy", "way/out.npy"]
 )
@@ -137,6 +140,7 @@ def test_all_problems_come_in_one_pass(raw: Path, rows: Rows) -> None:
     }
 
 
+@pytest.mark.fault("S10")
 @pytest.mark.parametrize("key", ["a.b", "a b", "a/b", "", "é", "a\x1b[2J", "x" * 65])
 def test_keys_that_no_archive_can_hold_are_refused(raw: Path, rows: Rows, key: str) -> None:
     rows[2]["key"] = key
@@ -148,6 +152,7 @@ def test_keys_that_no_archive_can_hold_are_refused(raw: Path, rows: Rows, key: s
     assert "\x1b" not in str(problem)
 
 
+@pytest.mark.fault("D18")
 def test_a_duplicate_key_names_both_places(raw: Path, rows: Rows) -> None:
     rows[7]["key"] = "r1"
     write_table(raw, rows)
@@ -172,6 +177,7 @@ def test_a_group_in_two_splits_is_a_leak(raw: Path, rows: Rows) -> None:
     assert "train (record r4)" in problem.message
 
 
+@pytest.mark.fault("D20")
 def test_equal_content_in_two_splits_is_a_leak(raw: Path, rows: Rows) -> None:
     (raw / "imu" / "r3.npy").write_bytes((raw / "imu" / "r0.npy").read_bytes())
     rows[3]["note"] = rows[0]["note"]
@@ -226,6 +232,7 @@ def test_an_unreadable_table_is_named(raw: Path, table: bytes, code: str) -> Non
     assert [problem.code for problem in problems_of(raw)] == [code]
 
 
+@pytest.mark.fault("D21")
 def test_text_that_is_not_utf8_is_named_with_its_byte(raw: Path, rows: Rows) -> None:
     for row in rows:
         (raw / f"{row['key']}.txt").write_bytes(b"plain")

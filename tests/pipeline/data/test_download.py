@@ -98,6 +98,7 @@ def test_a_server_that_stays_broken_is_worth_another_command(server: FaultyServe
     assert 3 <= len(server.hits) <= 6  # aiohttp asks once more where a kept connection was closed
 
 
+@pytest.mark.fault("D34")
 @pytest.mark.parametrize(
     ("name", "code"),
     [
@@ -127,6 +128,7 @@ def test_a_refusal_is_not_asked_again(server: FaultyServer, code: int) -> None:
     assert len(server.hits) == 1
 
 
+@pytest.mark.fault("D33")
 @pytest.mark.parametrize("fault", [stall, drip])
 def test_bytes_that_stop_or_trickle_are_a_stall(server: FaultyServer, fault: Fault) -> None:
     error = failure(server, *[fault] * 3, folder=remote(server, io_timeout_s=0.2))
@@ -136,6 +138,7 @@ def test_bytes_that_stop_or_trickle_are_a_stall(server: FaultyServer, fault: Fau
     assert fetch(server, fault, folder=remote(server, io_timeout_s=0.2)) == PAYLOAD
 
 
+@pytest.mark.fault("D34")
 def test_none_of_200_cut_transfers_is_silent(server: FaultyServer) -> None:
     folder, generator = remote(server), np.random.default_rng(1)
     for number in range(200):

@@ -136,6 +136,7 @@ def test_bad_members_are_named_all_at_once_or_quarantined(tmp_path: Path) -> Non
     assert manifest.num_samples == 10
 
 
+@pytest.mark.fault("D19")
 def test_interleaved_members_and_long_names_are_put_together(tmp_path: Path) -> None:
     names = [f"{'x' * 60}/{'y' * 60}.{n}" for n in range(9)]
     suffixes = ("imu.f32", "cls", "json")
@@ -163,6 +164,7 @@ def test_undeclared_and_repeated_members_are_refused(tmp_path: Path) -> None:
     assert found == [("DATA_DUPLICATE_KEY", "shards/y.tar"), ("SEC_FORBIDDEN_TYPE", "shards/z.tar")]
 
 
+@pytest.mark.fault("D30")
 @pytest.mark.parametrize(
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.GNUTYPE_SPARSE]
 )
@@ -175,6 +177,7 @@ def test_links_devices_and_sparse_files_are_refused(tmp_path: Path, kind: bytes)
     assert caught.value.code == "SEC_TAR_MEMBER"
 
 
+@pytest.mark.fault("S05", "D23")
 @pytest.mark.parametrize(
     ("name", "code"),
     [("../a.txt", "SEC_PATH"), ("/etc/a.txt", "SEC_PATH"), ("a/../../b.txt", "SEC_PATH"), ("a\\..\\b.txt", "SEC_PATH"),
@@ -190,6 +193,7 @@ def test_names_that_leave_the_archive_are_refused(tmp_path: Path, name: str, cod
     assert caught.value.code == code
 
 
+@pytest.mark.fault("D29", "D30")
 def test_a_pax_header_cannot_smuggle_a_name_or_a_size(tmp_path: Path) -> None:
     for headers, code in [
         ({"path": "../../x"}, "SEC_PATH"),
@@ -209,6 +213,7 @@ def test_a_pax_header_cannot_smuggle_a_name_or_a_size(tmp_path: Path) -> None:
         assert caught.value.code == code, headers
 
 
+@pytest.mark.fault("D02", "D03")
 def test_a_cut_at_any_block_is_noticed(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", [("a.txt", b"1" * 700), ("b.txt", b"2")], format=tarfile.PAX_FORMAT)
 
@@ -233,6 +238,7 @@ def test_a_stream_whose_codec_reads_another_format_is_refused(tmp_path: Path) ->
     assert [(p.code, p.field) for p in caught.value.problems] == [("CONFIG_STREAM", "streams.imu.suffix")]
 
 
+@pytest.mark.fault("D28")
 @pytest.mark.parametrize(
     "text",
     ['{"meta": {"subject": 1, "subject": 2}}', '{"meta": NaN}', "[" * 100_000, "{", '{"meta": {"subject": [1]}}'],

@@ -83,6 +83,7 @@ def _trained(plan: Plan, worlds: list[int], num_micro: int, start: Cursor) -> li
     return seen
 
 
+@pytest.mark.fault("D31")
 @exact
 @given(st.data(), st.integers(1, 4), orders, st.sampled_from(["drop", "pad"]), st.integers(0, 2**31))
 def test_global_batches_are_the_same_for_any_workers_and_any_resume_point(

@@ -71,6 +71,7 @@ def test_unknown_names_are_refused_with_the_known_ones(data: Path, name: str) ->
     assert caught.value.expected
 
 
+@pytest.mark.fault("D04")
 def test_every_flipped_payload_byte_is_noticed_at_reading_and_named(copied: Path) -> None:
     manifest, index = load_manifest(copied), load_index(copied)
     generator = np.random.default_rng(0)
@@ -122,6 +123,7 @@ def test_verification_names_the_damaged_samples_of_all_shards(copied: Path) -> N
     assert found == {(None, "note"), *((index.key[i], "imu") for i in damaged)}
 
 
+@pytest.mark.fault("D01", "D32")
 @pytest.mark.parametrize(
     ("change", "code"),
     [(-512, "DATA_TRUNCATED"), (-5000, "DATA_TRUNCATED"), (512, "DATA_CHANGED"), (None, "DATA_CHANGED")],
@@ -141,6 +143,7 @@ def test_a_cut_grown_or_deleted_shard_is_refused_at_opening(copied: Path, change
     assert (caught.value.code, caught.value.shard) == (code, entry.name)
 
 
+@pytest.mark.fault("D32")
 def test_a_shard_cut_while_it_is_open_is_noticed(copied: Path) -> None:
     reader, index = open_reader(copied)
     reader.batch(np.array([0]), streams=["imu"])

@@ -80,6 +80,7 @@ def test_the_start_is_utc_where_the_zone_is_given(tmp_path: Path, source: dict[s
     assert series(tmp_path, {**source, "zone": "UTC"}).first_ns == NOON_NS + (5 * 60 + 45) * 60 * 10**9
 
 
+@pytest.mark.fault("D35")
 @pytest.mark.parametrize(("hour", "zone"), [(2, "Europe/Berlin"), (1, "Europe/London")])
 def test_a_start_in_the_hour_that_comes_twice_is_refused(tmp_path: Path, hour: int, zone: str) -> None:
     write_edf(tmp_path / "k1.edf", start=datetime(2025, 10, 26, hour, 30))  # noqa: DTZ001
@@ -96,6 +97,7 @@ def test_damaged_files_are_refused(tmp_path: Path, source: dict[str, object]) ->
     assert refused(tmp_path, source).code in {"DATA_EDF", "DATA_WFDB"}
 
 
+@pytest.mark.fault("D36")
 def test_channels_of_two_rates_are_two_streams(tmp_path: Path) -> None:
     write_edf(tmp_path / "k1.edf", rates=(100, 50, 50))
 

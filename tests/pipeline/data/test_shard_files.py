@@ -85,6 +85,7 @@ def test_a_copy_opens_its_own_files(folder: Path) -> None:
     assert twin.io_timeout_s == 7
 
 
+@pytest.mark.fault("D32")
 def test_a_shard_that_is_deleted_or_replaced_during_the_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "shards").mkdir()
     for entry in entries((10, 20)):
@@ -113,6 +114,7 @@ def test_a_read_that_fails_is_a_storage_error(tmp_path: Path) -> None:
     assert (caught.value.code, caught.value.shard) == ("STORAGE_READ", "shard-00000.tar")
 
 
+@pytest.mark.fault("D33")
 def test_storage_that_hangs_is_named_after_the_time_limit(tmp_path: Path) -> None:
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / "shard-00000.tar").write_bytes(b"x" * 10)

@@ -45,6 +45,7 @@ def test_csv_columns_are_found_by_name(tmp_path: Path) -> None:
     assert (found.rate_hz, found.first_ns) == (10, None)
 
 
+@pytest.mark.fault("D12")
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_missing_and_unexpected_columns_are_named(tmp_path: Path, kind: str) -> None:
     table = pd.DataFrame({"x": [1.0], "z": [2.0], "comment": ["-"]})
@@ -103,6 +104,7 @@ def test_zoned_stamps_of_a_parquet_file_are_nanoseconds_and_naive_ones_are_refus
     assert code(tmp_path, source).code == "DATA_TIME"
 
 
+@pytest.mark.fault("D36")
 def test_a_wrong_rate_or_clock_is_refused(tmp_path: Path) -> None:
     pd.DataFrame({"t": [0.0, 0.1, 0.2], "x": 1.0, "y": 1.0}).to_csv(tmp_path / "k1.csv", index=False)
     source = {"kind": "csv", "path": "{key}.csv", **XY}

@@ -14,6 +14,7 @@ from pipeline.errors import DataError
 NOON_NS = 1_793_016_000 * 10**9  # 2026-10-26T12:00:00Z
 
 
+@pytest.mark.fault("D35")
 @pytest.mark.parametrize(
     ("cell", "unit"),
     [
@@ -44,6 +45,7 @@ def test_nanoseconds_are_exact() -> None:
     assert parse_time("1793016000.123456789", "s") == NOON_NS + 123_456_789
 
 
+@pytest.mark.fault("D35")
 @pytest.mark.parametrize(
     ("cell", "unit"),
     [
@@ -71,6 +73,7 @@ def test_columns_of_integers_keep_every_nanosecond() -> None:
     assert stamps_from_column(np.array([0.5, 1.25]), "s").tolist() == [500_000_000, 1_250_000_000]
 
 
+@pytest.mark.fault("D35")
 @pytest.mark.parametrize("values", [[0.0, np.nan], [0.0, np.inf], [0.0, 1e300]])
 def test_missing_stamps_are_named_by_index(values: list[float]) -> None:
     with pytest.raises(DataError) as caught:
@@ -79,12 +82,21 @@ def test_missing_stamps_are_named_by_index(values: list[float]) -> None:
     assert (caught.value.code, caught.value.got) == ("DATA_TIME", "index 1")
 
 
+def test_integers_that_no_nanosecond_count_can_hold_are_named() -> None:
+    with pytest.raises(DataError) as caught:
+        stamps_from_column(np.array([0, NOON_NS // 10**6]), "s")
+
+    assert (caught.value.code, caught.value.got) == ("DATA_TIME", "index 1")
+
+
+@pytest.mark.fault("D35")
 @pytest.mark.parametrize("stamps", [[0, 100, 100], [0, 100, 50]])
 def test_stamps_that_do_not_increase_are_named(stamps: list[int]) -> None:
     with pytest.raises(DataError, match="index 2"):
         check_stamps(np.array(stamps), rate_hz=1e7, tolerance=0.01)
 
 
+@pytest.mark.fault("D36")
 def test_rates_beyond_the_tolerance_are_refused_with_both_numbers() -> None:
     check_rate(49.8, rate_hz=50.0, tolerance=0.005)
     with pytest.raises(DataError, match=r"49\.7 Hz, declared 50 Hz") as caught:

@@ -33,6 +33,7 @@ def test_positions_agree_with_tarfile(sizes: list[int]) -> None:
         assert [(m.name, m.offset, m.size) for m in members] == [(i.name, i.offset_data, i.size) for i in tar]
 
 
+@pytest.mark.fault("D02", "D03")
 def test_a_cut_at_any_block_is_noticed() -> None:
     whole = archive([100, 700, 10])
     end = 2 * BLOCK + 3 * BLOCK + 2 * BLOCK
@@ -50,6 +51,7 @@ def _walk_or_code(data: bytes) -> list[tuple[str, int, int]] | str:
         return error.code
 
 
+@pytest.mark.fault("D05")
 def test_a_flipped_header_bit_is_noticed() -> None:
     whole, generator = archive([100, 700, 10]), np.random.default_rng(0)
     good = _walk_or_code(whole)  # still found when the bit is in the checksum field's own padding
@@ -60,6 +62,7 @@ def test_a_flipped_header_bit_is_noticed() -> None:
         assert _walk_or_code(bytes(flipped)) in ["DATA_TAR", "DATA_TRUNCATED", "SEC_TAR_MEMBER", good]
 
 
+@pytest.mark.fault("D30")
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE, tarfile.XHDTYPE])
 def test_anything_but_plain_files_is_refused(kind: bytes) -> None:
     with pytest.raises(SecurityError) as caught:
@@ -68,6 +71,7 @@ def test_anything_but_plain_files_is_refused(kind: bytes) -> None:
     assert caught.value.code == "SEC_TAR_MEMBER"
 
 
+@pytest.mark.fault("D29")
 def test_a_negative_size_is_refused() -> None:
     header = bytearray(archive([5]))
     header[124:136] = b"-0000000005\0"

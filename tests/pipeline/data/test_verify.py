@@ -102,6 +102,7 @@ def test_a_renamed_member_is_found_though_all_checksums_are_right(data: Path) ->
     assert (found.code, found.field, found.got) == ("DATA_MEMBER", "imu", "other.imu.f32")
 
 
+@pytest.mark.fault("D09")
 def test_missing_and_unknown_members_are_found(data: Path) -> None:
     def rename_meta(content: bytearray) -> None:
         member = next(m for m in walk_members(memoryview(bytes(content)), shard="") if m.name.endswith(".meta.json"))
@@ -173,6 +174,7 @@ def test_windows_that_overlap_across_splits_and_groups_in_two_splits_are_leaks(d
     assert {(p.code, p.field) for p in problems(data)} == {("LEAK", "start_ns"), ("LEAK", "subject")}
 
 
+@pytest.mark.fault("D20")
 def test_equal_samples_across_splits_are_a_leak_unless_they_were_allowed(tmp_path: Path) -> None:
     rows = write_raw(tmp_path / "raw")
     shutil.copy(tmp_path / "raw" / rows[0]["imu"], tmp_path / "raw" / rows[2]["imu"])

@@ -68,6 +68,7 @@ def full(name: str = "demo") -> ReportData:
     )
 
 
+@pytest.mark.fault("S10")
 def test_names_are_escaped_everywhere() -> None:
     page = Page(render_report(full(ATTACK)))
 
