@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -11,38 +12,71 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from pipeline.errors import ConfigError, KindredError
+from jobs._signals import stopped_by_sigterm
+from pipeline.errors import ConfigError, KindredError, Preempted, StorageError
+
+_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
+_WITH_VALUE = ("--fork", "--workers", "--port")
 
 Handler = Callable[[argparse.Namespace], dict[str, JsonValue] | None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run one verb, return its exit code (design: 0 good, 64 config, 65 data, 66 checkpoint, ...)."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_overrides_together(sys.argv[1:] if arguments is None else arguments))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("pipeline").setLevel(logging.INFO)
     logging.getLogger("jobs").setLevel(logging.INFO)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        result = options.handler(options)
-    except KindredError as error:
-        return _fail(error, as_json=options.json)
+        with stopped_by_sigterm():
+            return _answer(options)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+
+
+def _answer(options: argparse.Namespace) -> int:
+    try:
+        result = options.handler(options)
+    except KindredError as error:
+        return _fail(error, as_json=options.json)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        message = f"{error.filename or 'a file'}: {error.strerror or error}"
+        fix = "check disk space, rights and limits"
+        return _fail(StorageError(message, code="STORAGE_IO", fix=fix), as_json=options.json)
     if options.json and result is not None:
-        sys.stdout.write(json.dumps(result, sort_keys=True, ensure_ascii=False) + "\n")
+        _write_json(result)
     return 0
+
+
+def _write_json(document: object) -> None:
+    """The last line of standard output, where there is one."""
+    if sys.stdout is not None:
+        sys.stdout.write(json.dumps(document, sort_keys=True, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.flush()
+
+
+def _overrides_together(arguments: Sequence[str]) -> list[str]:
+    """KEY=VALUE wherever they stand, moved behind the first positional: argparse takes them in one place only."""
+    overrides = [text for text in arguments[1:] if _OVERRIDE.match(text)]
+    rest = [text for text in arguments if text not in overrides]
+    if not overrides:
+        return list(arguments)
+    place = next((n for n in range(1, len(rest)) if not rest[n].startswith("-") and rest[n - 1] not in _WITH_VALUE), 0)
+    return [*rest[: place + 1], *overrides, *rest[place + 1 :]]
 
 
 def _fail(error: KindredError, *, as_json: bool) -> int:
     sys.stderr.write(f"kindred: {error}\n")
     if as_json:
-        record = {"status": "failed", "exit_code": error.exit_code, "error": error.record()}
-        sys.stdout.write(json.dumps(record, sort_keys=True, ensure_ascii=False, default=str) + "\n")
+        status = "stopped" if isinstance(error, Preempted) else "failed"
+        _write_json({"status": status, "exit_code": error.exit_code, "error": error.record()})
     return error.exit_code
 
 
@@ -68,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     verify = verbs.add_parser("verify", help="check every byte of an ingested data set")
     verify.add_argument("dataset", help="data set folder or URL")
     verify.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. allowed_hosts=[minio] cache=DIR")
-    verify.add_argument("--workers", type=int, metavar="N", help="processes; default: one per core")
+    verify.add_argument("--workers", type=_count, metavar="N", help="processes; default: one per core")
     verify.add_argument("--hashes-only", action="store_true", help="sha256 of the shards only")
     _finish(verify, _verify)
     explain = verbs.add_parser("explain", help="every recipe key with type, default and meaning")
@@ -81,6 +115,12 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("run", type=Path, help="run folder")
     _finish(sync, _sync)
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is no number of processes")
+    return int(text)
 
 
 class _Parser(argparse.ArgumentParser):

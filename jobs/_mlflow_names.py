@@ -23,7 +23,7 @@ def mlflow_name(name: str) -> str:
     'recall_5_80191039'
     """
     parts = (part for part in _FORBIDDEN.sub("_", name).split("/") if part not in {"", ".", ".."})
-    clean = "/".join(parts).lstrip(".")
+    clean = "/".join(parts).lstrip("./")
     if clean == name and len(name) <= MAX_NAME and posixpath.normpath(name) == name:
         return name
     return f"{clean[: MAX_NAME - 9]}_{_hash(name)[:8]}"

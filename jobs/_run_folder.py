@@ -13,6 +13,9 @@ from pydantic import JsonValue
 from pipeline.errors import ConfigError, OutputError
 from pipeline.train.checkpoint import canonical_json, sha256
 
+RECIPE_NAME = "recipe.json"
+"""A recipe with its defaults and overrides: the latest command's in the run folder, the trained one in pretrain/."""
+
 
 def write_json(path: Path, value: object) -> None:
     """Write atomically: readers see the old file or the new one."""
@@ -80,10 +83,13 @@ class RunFolder:
             yield
 
     def claim(self, stage: str, identity: Mapping[str, JsonValue]) -> None:
-        """Record what a stage is; refuse to go on with another configuration. Raises ConfigError with the diff."""
+        """Record what a stage is; refuse to go on with another configuration. Raises ConfigError with the diff.
+
+        A stage that has neither a checkpoint nor a result yet may change.
+        """
         path = self.stage(stage) / "identity.json"
         earlier = read_json(path)
-        if earlier is None:
+        if earlier is None or not (self.result(stage) or next(path.parent.rglob("step-*"), None)):
             write_json(path, dict(identity))
             return
         changed = differences(earlier, dict(identity))
@@ -96,8 +102,12 @@ class RunFolder:
             )
 
     def result(self, stage: str) -> dict[str, JsonValue] | None:
-        """What a finished stage returned; None while it is not finished."""
-        return read_json(self.path / stage / "result.json")
+        """What a finished stage returned; None while it is not finished. Raises OutputError when it is damaged."""
+        path = self.path / stage / "result.json"
+        found = read_json(path)
+        if found is not None and "metrics" not in found:
+            raise OutputError(f"{path} is damaged", code="OUT_DAMAGED", fix="delete it and run the stage again")
+        return found
 
     def metrics(self, stages: Iterable[str]) -> dict[str, JsonValue]:
         """Metrics of the finished ones of these stages, merged."""

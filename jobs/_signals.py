@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -16,6 +17,23 @@ class Interrupted(Preempted):
     """Preempted by SIGINT."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+@contextlib.contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """While active, SIGTERM ends what runs in the main thread by Preempted, unless `graceful_stop` takes it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Preempted("stopped by SIGTERM", code="PREEMPTED", fix="type the same command again to go on")
+
+    earlier = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
 
 
 @contextlib.contextmanager

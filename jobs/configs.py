@@ -12,7 +12,7 @@ from pipeline.data.description import Description
 from pipeline.data.order_config import AnyOrder, MixtureOrder, ShuffleOrder
 from pipeline.data.place import DatasetUrl, absolute, parse_place
 from pipeline.errors import ConfigError
-from pipeline.evaluate.probe import ProbeConfig
+from pipeline.evaluate.probe_config import Percent, ProbeConfig
 from pipeline.evaluate.sensor_statistics import SensorStatistics
 from pipeline.objectives.catalogue import AnyObjective
 from pipeline.train.loop import FitConfig
@@ -132,7 +132,7 @@ class FinetuneConfig(FitConfig):
     """Learning rate of a block relative to the one above it."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Label smoothing of the cross-entropy."""
-    percents: tuple[float, ...] = (100.0,)
+    percents: tuple[Percent, ...] = Field(default=(100.0,), min_length=1)
     """Label fractions, in percent of the labelled training split."""
     augment: bool = True
     """Train on augmented views."""
@@ -175,7 +175,7 @@ class Recipe(Config):
     """Label column that probes and fine-tuning predict."""
     subject: str | None = None
     """Group column that validation holds out and figures colour by."""
-    streams: dict[Annotated[str, Field(pattern=STREAM_NAME)], AnyStream]
+    streams: dict[Annotated[str, Field(pattern=STREAM_NAME)], AnyStream] = Field(min_length=1)
     """Augmentation and encoder of each stream that takes part."""
     objectives: tuple[AnyObjective, ...] = Field(min_length=1)
     """What pretraining minimises, weighted."""
@@ -185,7 +185,7 @@ class Recipe(Config):
     """The probe stage."""
     handmade: dict[str, SensorStatistics] = Field(default_factory=dict)
     """Hand-made features of a sensor stream that needs others than the default; a weak control is a defect."""
-    subsets: tuple[tuple[str, ...], ...] | None = None
+    subsets: tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...] | None = None
     """Stream combinations that are probed; None means each stream and all of them."""
     finetune: FinetuneConfig | None = FinetuneConfig()
     """The fine-tune stage; None skips it."""
@@ -240,10 +240,12 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _known_names(self) -> "Recipe":
-        for subset in self.subsets or ():
-            unknown = sorted(set(subset) - set(self.streams))
-            if unknown:
-                raise ValueError(f"subsets names unknown streams {unknown}; known: {sorted(self.streams)}")
+        named = {f"subsets.{number}": subset for number, subset in enumerate(self.subsets or ())}
+        for where, names in {**named, "leak.allow": self.leak.allow, "handmade": tuple(self.handmade)}.items():
+            if unknown := sorted(set(names) - set(self.streams)):
+                raise ValueError(f"{where} names unknown streams {unknown}; known: {sorted(self.streams)}")
+        if set(self.leak.allow) == set(self.streams):
+            raise ValueError("leak.allow names every stream: nothing is left to predict the label from")
         return self
 
     @model_validator(mode="after")

@@ -34,15 +34,19 @@ def encoders_of(recipe: Recipe, dataset: Dataset, tensors: dict[str, torch.Tenso
 
 
 def encoded_features(encoders: nn.ModuleDict, dataset: Dataset, *, path: Path) -> Features:
-    """Features of every sample, computed once into `path`. Raises TrainingHealthError if that changed the encoders."""
+    """Features of every sample, computed once into `path`, for these weights and this data set only.
+
+    Raises TrainingHealthError if that changed the encoders, CheckpointError for a table of something else.
+    """
     encoder_hash = _hash(encoders)
+    source = f"{encoder_hash}:{dataset.manifest.sha256}"
     if path.exists():
-        return read_features(path, encoder_hash=encoder_hash)
+        return read_features(path, encoder_hash=source)
     every = np.arange(dataset.manifest.num_samples)
     features = extract(_batches(dataset, every, list(encoders)), lambda batch: pooled_features(encoders, batch.signals))
     if _hash(encoders) != encoder_hash:
         raise TrainingHealthError("the frozen encoders changed while they encoded", code="ENCODER_DRIFT")
-    write_features(features, path, encoder_hash=encoder_hash)
+    write_features(features, path, encoder_hash=source)
     return features
 
 

@@ -14,6 +14,7 @@ from jobs.frozen import encoded_features, encoders_of, handmade_features
 from jobs.leak_audit import audit_rows, audit_splits
 from jobs.pretrained import pretrained_encoders
 from jobs.stages import Context
+from pipeline.errors import DataError
 from pipeline.evaluate.controls import control_rows, metadata_rows, probe_rows
 from pipeline.evaluate.features import Features
 from pipeline.evaluate.fusion import fuse
@@ -21,6 +22,7 @@ from pipeline.evaluate.metadata import metadata_features
 from pipeline.evaluate.probe import ProbeRow, ProbeTask
 
 MAP_SAMPLES = 1000
+_MAP_LEAST = 10  # samples below which a neighbourhood means nothing
 Result = dict[str, JsonValue]
 
 
@@ -52,6 +54,10 @@ def probe(context: Context) -> Result:
 def probe_task(recipe: Recipe, dataset: Dataset) -> ProbeTask:
     """Labels, and the groups that validation holds out (every sample its own where the recipe names no subject)."""
     index, label = dataset.index, str(recipe.label)
+    if len(dataset.manifest.labels.get(label, ("", ""))) < 2:
+        raise DataError(
+            f"label {label} has one class only", code="DATA_LABEL", field=label, fix="set label: null, or label more"
+        )
     groups = index.key if recipe.subject is None else index.group(recipe.subject)
     return ProbeTask(
         labels=index.labels(label),
@@ -110,7 +116,9 @@ def _draw(context: Context, dataset: Dataset, task: ProbeTask, table: Features, 
 
 
 def _two_dimensions(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """t-SNE (van der Maaten and Hinton 2008) of the leading principal components."""
+    """t-SNE (van der Maaten and Hinton 2008) of the leading principal components; of too few samples these alone."""
     reduced = PCA(min(30, *x.shape), random_state=0).fit_transform(x)
+    if len(x) < _MAP_LEAST:
+        return np.pad(reduced[:, :2], ((0, 0), (0, max(0, 2 - reduced.shape[1]))))
     perplexity = min(30.0, max(2.0, (len(x) - 1) / 3))
     return TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(reduced)

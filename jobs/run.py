@@ -12,7 +12,7 @@ from jobs._console import Console
 from jobs._mlflow import tracking_uri
 from jobs._mlflow_names import redact
 from jobs._provenance import provenance
-from jobs._run_folder import RunFolder, identity_hash, numbers, write_json
+from jobs._run_folder import RECIPE_NAME, RunFolder, identity_hash, numbers, write_json
 from jobs._tracking import RunIdentity, Tracking, tracked
 from jobs.configs import Recipe
 from jobs.stages import STAGES, Context
@@ -43,6 +43,8 @@ def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages
         write_json(folder.path / "result.json", result)
     if rows := rows_from_metrics(numbers(metrics)):
         Console().results(rows, title=f"{recipe.name}: test accuracy, %")
+    else:
+        Console().line(f"{' and '.join(stages)} finished: {recipe.place}    result: {folder.path}/result.json")
     if "report" in stages:
         Console().line(f"report: {folder.path}/report.html    result: {folder.path}/result.json")
         Console().line(f"browse: kindred ui    ({redact(tracking_uri(recipe.tracking.uri))})")
@@ -78,10 +80,10 @@ def _run_tracked(recipe: Recipe, folder: RunFolder, stages: Sequence[str]) -> No
         job_key=identity_hash({"recipe": document, "folder": str(folder.path.resolve())}),
         tags=provenance(),
     )
-    write_json(folder.path / "recipe.json", document)
+    write_json(folder.path / RECIPE_NAME, document)
     Console().settings(f"kindred {recipe.name}", _headline(recipe))
     with tracked(folder.path, identity, uri=recipe.tracking.uri, required=recipe.tracking.required) as tracking:
-        tracking.run.artifact(folder.path / "recipe.json", "recipe.json")
+        tracking.run.artifact(folder.path / RECIPE_NAME, RECIPE_NAME)
         for name in stages:
             _run_stage(name, recipe, folder, tracking)
         tracking.run.metrics(numbers(folder.metrics(STAGES)), step=0)

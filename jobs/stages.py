@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from jobs._run_folder import RunFolder
+from jobs._run_folder import RECIPE_NAME, RunFolder, write_json
 from jobs.assemble import open_dataset, pretrain_identity, source_of
 from jobs.configs import REMOTE_KEYS, Recipe
 from jobs.ingest import ingest_recipe
@@ -64,6 +64,7 @@ def _pretrain_identity(recipe: Recipe, folder: RunFolder) -> Result:
 
 def _pretrain(context: Context) -> Result:
     recipe, folder = context.recipe, context.folder
+    write_json(folder.stage("pretrain") / RECIPE_NAME, to_json(recipe))
     dataset = open_dataset(source_of(recipe))
     context.spool.dataset(name=dataset.manifest.name, digest=dataset.manifest.sha256, source=str(dataset.source))
     result = pretrain(recipe, recipe.place, folder.stage("pretrain"))
@@ -82,7 +83,9 @@ def _downstream_identity(*sections: str) -> Callable[[Recipe, RunFolder], Result
                 code="OUT_NO_PRETRAIN",
                 fix="run `kindred pretrain` first",
             )
-        return {"state_hash": pretrained["state_hash"], **_section(recipe, "label", "subject", "leak", *sections)}
+        manifest = load_manifest(source_of(recipe).folder).sha256
+        chosen = _section(recipe, "seed", "label", "subject", "leak", *sections)
+        return {"state_hash": pretrained["state_hash"], "manifest": manifest, **chosen}
 
     return identity
 

@@ -19,7 +19,7 @@ def sync(run_folder: Path, uri: str | None = None) -> dict[str, JsonValue]:
     answer, OutputError where the folder is no run, or is still running.
     """
     header = read_json(tracking_folder(run_folder) / "run.json")
-    if header is None:
+    if header is None or "uri" not in header:
         raise OutputError(f"{run_folder} is not a tracked run folder", code="OUT_NO_RUN", field="tracking/run.json")
     where = tracking_uri(uri, default=str(header["uri"]))
     with RunFolder(run_folder).locked(), sole_sender(run_folder):

@@ -17,6 +17,7 @@ from pipeline.data.manifest import load_manifest
 from pipeline.data.place import parse_place
 from pipeline.data.split import SPLITS
 from pipeline.data.verify import verify_dataset
+from pipeline.errors import ConfigError
 
 
 def verify(
@@ -28,6 +29,8 @@ def verify(
     Raises Problems naming every damage.
     """
     if is_run(Path(dataset)):
+        if overrides or workers or hashes_only:
+            raise ConfigError("a run is verified whole, against its own recipe", code="CONFIG_VALUE", field="verify")
         return verify_run(Path(dataset))
     workers = workers or os.cpu_count() or 1
     data = build_config(DataConfig, {"path": dataset}, overrides)

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from jobs._console import Console
-from jobs._run_folder import RunFolder, differences, identity_hash, read_json
+from jobs._run_folder import RECIPE_NAME, RunFolder, differences, identity_hash, read_json
 from jobs.assemble import pretrain_identity, source_of
 from jobs.configs import Recipe
 from jobs.order import pretraining_order
@@ -20,8 +20,8 @@ from pipeline.train.checkpoint import CheckpointStore
 
 
 def is_run(folder: Path) -> bool:
-    """True for a run folder whose pretraining keeps a ledger."""
-    return _ledger(folder).is_file()
+    """True for a folder in which a pretraining was started."""
+    return (folder / "pretrain").is_dir()
 
 
 def verify_run(folder: Path) -> dict[str, JsonValue]:
@@ -43,7 +43,8 @@ def verify_run(folder: Path) -> dict[str, JsonValue]:
         raise Problems(list(report.errors))
     Console().line(
         f"{folder}: {report.samples} samples in {report.steps} steps are the planned ones; "
-        f"{report.epochs} whole epochs, {report.missing} missing, {report.repeated} repeated"
+        f"{report.epochs} whole epochs, {report.missing} missing, {report.repeated} repeated, "
+        f"{report.left_over} left out with last partial batches"
     )
     return {
         "status": "finished",
@@ -64,9 +65,12 @@ def _ledger(folder: Path) -> Path:
 
 
 def _recipe(folder: Path) -> Recipe:
-    document = read_json(folder / "recipe.json")
+    path = folder / "pretrain" / RECIPE_NAME
+    document = read_json(path)
     if document is None:
-        raise OutputError(f"{folder} has no recipe.json", code="OUT_DAMAGED", fix="restore the run folder")
+        raise OutputError(f"{path} is missing", code="OUT_DAMAGED", fix="restore the run folder")
+    if not _ledger(folder).is_file():
+        raise DataError(f"{_ledger(folder)} is missing", code="LEDGER_MISSING", fix="restore the run folder")
     return build_config(Recipe, {**document, "out": str(folder)})
 
 

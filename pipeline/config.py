@@ -60,6 +60,8 @@ def _apply(document: dict[str, JsonValue], override: str) -> None:
         node[_position(node, last, path)] = value
     elif isinstance(node, dict):
         node[last] = value
+    else:
+        raise ConfigError(f"{path}: {last} is below a plain value", code="CONFIG_OVERRIDE")
 
 
 def _child(node: JsonValue, part: str, path: str) -> JsonValue:

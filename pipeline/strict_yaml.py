@@ -76,8 +76,9 @@ def load_yaml(path: Path) -> JsonValue:
     """Parse a file. Raises ConfigError when it is missing, not UTF-8 or not plain YAML."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise ConfigError(f"no such file: {path}", code="CONFIG_FILE", fix="check the path of the recipe") from error
+    except OSError as error:
+        message = f"no such file: {path} ({error.strerror})"
+        raise ConfigError(message, code="CONFIG_FILE", fix="check the path of the recipe") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 (byte {error.start})", code="CONFIG_ENCODING") from error
     return parse_yaml(text, source=str(path))

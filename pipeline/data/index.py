@@ -118,7 +118,7 @@ def load_index(folder: Path, manifest: Manifest | None = None) -> Index:
     if hashlib.sha256(payload).hexdigest() != manifest.index_sha256:
         raise _bad("does not match the manifest", code="DATA_CHECKSUM")
     try:
-        index = _from_table(pq.read_table(pa.BufferReader(payload)), manifest)
+        index = _from_table(pq.read_table(pa.BufferReader(payload), use_threads=False, pre_buffer=False), manifest)
     except (pa.ArrowException, KeyError) as error:
         raise _bad(f"cannot be read: {error}") from error
     _check(index, manifest)

@@ -100,7 +100,7 @@ def read_features(path: Path, *, encoder_hash: str) -> Features:
     found = (table.schema.metadata or {}).get(_HASH, b"").decode()
     if found != encoder_hash:
         raise CheckpointError(
-            f"{path.name} holds features of another encoder",
+            f"{path.name} holds features of another encoder or data set",
             code="FEATURES_STALE",
             field="encoder_hash",
             expected=encoder_hash,

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.ray_throughput RECIPE [KEY=VALUE ...] --rounds 3 --seconds 120
 
-Both sides run the same worker function with the same recipe and allocator settings on an ingested data set, interleaved,
-each for `seconds` after its first step. Samples per second are counted between the first and the last logged step, so start-up is not
-in them. Prints every round and one ratio (median over rounds).
+Both sides run the same worker function with the same recipe and allocator settings on an ingested data set,
+interleaved, each for `seconds` after its first step. Samples per second are counted between the first and the last
+logged step, so start-up is not in them. Prints every round and one ratio (median over rounds).
 """
 
 import argparse

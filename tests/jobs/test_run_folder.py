@@ -34,7 +34,9 @@ def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
 
 def test_a_changed_identity_is_refused_with_the_difference(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.claim("pretrain", {"lr": 1, "model": {"width": 8}})
+    folder.claim("pretrain", {"lr": 2})
+    folder.claim("pretrain", {"lr": 1, "model": {"width": 8}})  # nothing was trained yet
+    (folder.stage("pretrain") / "checkpoints" / "step-00000002").mkdir(parents=True)
     folder.claim("pretrain", {"lr": 1, "model": {"width": 8}})
 
     with pytest.raises(ConfigError, match=r"RESUME_CONFIG.*model.width: 8 -> 16.*--fork"):
@@ -50,12 +52,13 @@ def test_a_folder_that_is_a_file_is_an_output_error(tmp_path: Path) -> None:
 
 def test_damaged_results_are_not_taken_for_missing_ones(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.finish("probe", {"a": 1})
-    assert folder.result("probe") == {"a": 1}
-    (tmp_path / "probe" / "result.json").write_text("{")
+    folder.finish("probe", {"a": 1, "metrics": {}})
+    assert folder.result("probe") == {"a": 1, "metrics": {}}
 
-    with pytest.raises(OutputError, match="OUT_DAMAGED"):
-        folder.result("probe")
+    for damaged in ("{", "{}"):
+        (tmp_path / "probe" / "result.json").write_text(damaged)
+        with pytest.raises(OutputError, match="OUT_DAMAGED"):
+            folder.result("probe")
 
 
 def test_differences_name_leaves() -> None:
