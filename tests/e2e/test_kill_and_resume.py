@@ -35,7 +35,7 @@ def test_terminated_leaves_a_checkpoint_and_exit_code_75(workplace: Path, undist
         "pretrain", "out=run", folder=workplace, ready=lambda: bool(_checkpoints(workplace)), number=signal.SIGTERM
     )
     assert stopped.returncode == 75, stopped.stderr
-    assert result_of(stopped)["status"] == "failed"
+    assert result_of(stopped)["status"] == "stopped"
 
     done = kindred("pretrain", "out=run", folder=workplace)
 

@@ -33,8 +33,8 @@ def test_a_killed_and_resumed_run_is_proved_and_a_changed_one_is_not(workplace: 
     assert "LEDGER_DAMAGED" in damaged.stderr
     assert "epoch 0 step 0 sample 1" in damaged.stderr
 
-    result = json.loads((workplace / "run/recipe.json").read_text())
-    (workplace / "run/recipe.json").write_text(json.dumps({**result, "seed": 5}))
+    result = json.loads((workplace / "run/pretrain/recipe.json").read_text())
+    (workplace / "run/pretrain/recipe.json").write_text(json.dumps({**result, "seed": 5}))
     other = _verify(workplace)
 
     assert other.returncode == 65

@@ -146,3 +146,47 @@ def test_explain_knows_every_key_and_refuses_unknown_ones(capsys: pytest.Capture
     assert main(["explain", "pretrain.optim"]) == 0
     assert "pretrain.optim.learning_rate" in capsys.readouterr().out
     assert main(["explain", "pretrain.optimiser"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("finetune.percents=[-5]", "finetune.percents.0"),
+        ("finetune.percents=[]", "finetune.percents"),
+        ("probe.label_percents.0.x=1", "below a plain value"),
+        ("streams={}", "streams"),
+        ("subsets=[[]]", "subsets.0"),
+        ("leak.allow=[nope]", "leak.allow names unknown streams"),
+        ("leak.allow=[imu,photo,note]", "leak.allow names every stream"),
+    ],
+)
+def test_values_that_would_fail_after_hours_are_refused_at_once(
+    override: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(TINY), override]) == 64
+    assert message in capsys.readouterr().err
+
+
+def test_overrides_are_understood_behind_options_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", str(TINY), "--json", "out=nothing", "--fork", "a"]) in {64, 73}
+    assert "unrecognized" not in capsys.readouterr().err
+
+
+def test_downstream_stages_belong_to_their_data_set_seed_and_last_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["pretrain.workers=0", "pretrain.epochs=1", "probe.draws=1", "probe.label_percents=[100]", "out=run"]
+    for verb in ("ingest", "pretrain", "probe"):
+        assert main([verb, str(TINY), *small]) == 0
+    assert main(["ingest", str(TINY), "out=run"]) == 0, "generated files are the same when written again"
+    assert main(["ingest", str(TINY), "out=other", "data.generate.seed=9"]) == 0
+
+    for change in ("data.path=other/data", "seed=1"):
+        assert main(["probe", str(TINY), *small, change]) == 64
+        assert "RESUME_CONFIG" in capsys.readouterr().err
+
+    newest = max((tmp_path / "run/pretrain/checkpoints").glob("step-*"))
+    (newest / "model.safetensors").write_bytes(b"damaged")
+    for name in ("result.json", "features.parquet"):
+        (tmp_path / "run/probe" / name).unlink()
+    assert main(["probe", str(TINY), *small]) == 66
