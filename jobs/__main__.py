@@ -16,14 +16,13 @@ from jobs._signals import stopped_by_sigterm
 from pipeline.errors import ConfigError, KindredError, Preempted, StorageError
 
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
-_WITH_VALUE = ("--fork", "--workers", "--port")
 
 Handler = Callable[[argparse.Namespace], dict[str, JsonValue] | None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run one verb, return its exit code (design: 0 good, 64 config, 65 data, 66 checkpoint, ...)."""
-    options = _parser().parse_args(_overrides_together(sys.argv[1:] if arguments is None else arguments))
+    options = _parse(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("pipeline").setLevel(logging.INFO)
     logging.getLogger("jobs").setLevel(logging.INFO)
@@ -62,14 +61,15 @@ def _write_json(document: object) -> None:
         sys.stdout.flush()
 
 
-def _overrides_together(arguments: Sequence[str]) -> list[str]:
-    """KEY=VALUE wherever they stand, moved behind the first positional: argparse takes them in one place only."""
-    overrides = [text for text in arguments[1:] if _OVERRIDE.match(text)]
-    rest = [text for text in arguments if text not in overrides]
-    if not overrides:
-        return list(arguments)
-    place = next((n for n in range(1, len(rest)) if not rest[n].startswith("-") and rest[n - 1] not in _WITH_VALUE), 0)
-    return [*rest[: place + 1], *overrides, *rest[place + 1 :]]
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Options of a verb; argparse leaves KEY=VALUE behind an option over, which are overrides too."""
+    parser = _parser()
+    options, left = parser.parse_known_args(arguments)
+    if unknown := [text for text in left if not (hasattr(options, "overrides") and _OVERRIDE.match(text))]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if left:
+        options.overrides = [*options.overrides, *left]
+    return options
 
 
 def _fail(error: KindredError, *, as_json: bool) -> int:

@@ -73,45 +73,40 @@ def launch(
     `guard` is entered once Ray runs, because Ray installs signal handlers of its own at start. `watch` is called a few
     times a second while the workers run.
     """
-    _prepare_environment()
-    import ray
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.train.v2.api.exceptions import TrainingFailedError
+    with connected(workers), tempfile.TemporaryDirectory(prefix="kindred-ray-") as storage:
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchConfig, TorchTrainer
+        from ray.train.v2.api.exceptions import TrainingFailedError
 
-    started = _connect(workers)
-    try:
-        with tempfile.TemporaryDirectory(prefix="kindred-ray-") as storage, guard:
-            trainer = TorchTrainer(
-                function,
-                train_loop_config=dict(config),
-                scaling_config=ScalingConfig(
-                    num_workers=workers.count,
-                    use_gpu=workers.gpus > 0,
-                    resources_per_worker={"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {}),
-                ),
-                run_config=RunConfig(
-                    name=f"kindred-{uuid.uuid4().hex[:12]}",
-                    storage_path=storage,
-                    failure_config=FailureConfig(max_failures=workers.max_failures),
-                ),
-                torch_config=TorchConfig(timeout_s=300),
-            )
-            return _wait(trainer.fit, watch).return_value
-    except TrainingFailedError as error:
-        raise EnvironmentFault(
-            f"the worker group failed: {str(error).strip().splitlines()[-1][:400]}",
-            code="RAY_WORKERS",
-            fix="see the run folder's errors and Ray's logs; the same command resumes from the last checkpoint",
-        ) from error
-    finally:
-        if started:
-            ray.shutdown()
+        try:
+            with guard:
+                trainer = TorchTrainer(
+                    function,
+                    train_loop_config=dict(config),
+                    scaling_config=ScalingConfig(
+                        num_workers=workers.count,
+                        use_gpu=workers.gpus > 0,
+                        resources_per_worker={"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {}),
+                    ),
+                    run_config=RunConfig(
+                        name=f"kindred-{uuid.uuid4().hex[:12]}",
+                        storage_path=storage,
+                        failure_config=FailureConfig(max_failures=workers.max_failures),
+                    ),
+                    torch_config=TorchConfig(timeout_s=300),
+                )
+                return _wait(trainer.fit, watch).return_value
+        except TrainingFailedError as error:
+            raise EnvironmentFault(
+                f"the worker group failed: {str(error).strip().splitlines()[-1][:400]}",
+                code="RAY_WORKERS",
+                fix="see the run folder's errors and Ray's logs; the same command resumes from the last checkpoint",
+            ) from error
 
 
 @contextlib.contextmanager
 def connected(workers: Workers) -> Iterator[None]:
-    """Ray as `launch` has it, attached or private, for work other than training."""
+    """Ray, attached to RAY_ADDRESS or private; a connection that this made ends with the block."""
     _prepare_environment()
     import ray
 

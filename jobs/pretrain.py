@@ -55,7 +55,7 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
         preflight(_task(recipe, dataset), dataset, recipe.pretrain, folder)
     if recipe.pretrain.workers == 0:
         with graceful_stop(folder):
-            return _fit(recipe, data, folder, SingleWorker())
+            return _fit(recipe, datasets, folder, SingleWorker())
     workers = Workers(
         count=recipe.pretrain.workers, gpus=recipe.pretrain.gpus, max_failures=recipe.pretrain.max_failures
     )
@@ -101,7 +101,7 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
     recipe = Recipe.model_validate_json(str(config["recipe"]))
     worker = GroupWorker()
     try:
-        result = _fit(recipe, parse_place(str(config["data"])), folder, worker)
+        result = _fit(recipe, _open(recipe, parse_place(str(config["data"]))), folder, worker)
     except KindredError as error:
         _leave_error(folder, worker.rank, error)
         if isinstance(error, errors.Preempted | errors.TrainingHealthError):
@@ -113,11 +113,10 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
     return json.dumps(result.__dict__)
 
 
-def _fit(recipe: Recipe, data: Path | DatasetUrl, folder: Path, worker: Worker) -> FitResult:
+def _fit(recipe: Recipe, datasets: list[Dataset], folder: Path, worker: Worker) -> FitResult:
     config = recipe.pretrain
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(config.reduce == "exact", warn_only=torch.cuda.is_available())
-    datasets = _open(recipe, data)
     dataset, streams = datasets[0], list(recipe.streams)
     task = _task(recipe, dataset)
     run = Spool(_spool_path(folder), prefix=PREFIX)

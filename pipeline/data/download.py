@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from pipeline.data.cache_errors import cache_errors
 from pipeline.data.place import redact
 from pipeline.data.remote_folder import RemoteFolder
 from pipeline.data.transfer_failed import TransferFailed
@@ -67,7 +68,8 @@ def _attempt(remote: RemoteFolder, name: str, target: BinaryIO, expected: Expect
             if received > limit:
                 raise _wrong("DATA_TOO_LARGE", "is larger than it may be", expected, f"<= {limit} bytes", received)
             digest.update(chunk)
-            _write(target, chunk)
+            with cache_errors():
+                target.write(chunk)
             pace.check(received)
     finally:
         stream.close()
@@ -90,18 +92,6 @@ class _Pace:
         if received - self.had < _SLOWEST * self.window_s:
             raise TransferFailed(f"stalled: {received - self.had} bytes in {now - self.since:.0f} s", permanent=False)
         self.since, self.had = now, received
-
-
-def _write(target: BinaryIO, chunk: bytes) -> None:
-    try:
-        target.write(chunk)
-    except OSError as error:
-        raise StorageError(
-            f"the cache cannot be written: {error.strerror}",
-            code="STORAGE_CACHE",
-            field="data.cache",
-            fix="free disk space, or choose another data.cache",
-        ) from error
 
 
 def _wrong(code: str, what: str, expected: Expected, wanted: object, got: object) -> DataError:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from pipeline.data.cache_errors import cache_errors
 from pipeline.data.download import Expected, Retries, download
 from pipeline.data.manifest import INDEX_NAME, MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, ShardEntry, parse_manifest
 from pipeline.data.remote_folder import RemoteFolder
@@ -120,20 +121,14 @@ def _replaced(path: Path, sha256: str | None) -> Iterator[BinaryIO | None]:
     """A file that replaces `path` at once, since other processes may read it; None where the old one is right."""
     incoming = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}")
     try:
-        if path.is_file() and _sha256(path) == sha256:
-            yield None
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with incoming.open("wb") as file:
-            yield file
-        incoming.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"the cache cannot be used: {error.strerror}",
-            code="STORAGE_CACHE",
-            field="data.cache",
-            fix="free disk space, or choose another data.cache",
-        ) from error
+        with cache_errors():
+            if path.is_file() and _sha256(path) == sha256:
+                yield None
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with incoming.open("wb") as file:
+                yield file
+            incoming.replace(path)
     finally:
         incoming.unlink(missing_ok=True)
 

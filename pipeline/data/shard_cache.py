@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from pipeline.data.cache_errors import cache_errors
 from pipeline.data.manifest import ShardEntry
 from pipeline.errors import StorageError
 
@@ -26,7 +27,7 @@ class ShardCache:
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder, self.max_bytes = folder, max_bytes
         self._checked: set[tuple[str, int]] = set()
-        with _storage_errors():
+        with cache_errors():
             folder.mkdir(parents=True, exist_ok=True)
 
     def open(self, entry: ShardEntry, fetch: Callable[[BinaryIO], None]) -> int:
@@ -41,7 +42,7 @@ class ShardCache:
 
     def free(self) -> int:
         """Bytes that shards could take: within the limit and on the disk, counting what can be evicted."""
-        with _storage_errors():
+        with cache_errors():
             disk = os.statvfs(self.folder)
             return min(self.max_bytes, disk.f_bavail * disk.f_frsize + sum(self._sizes().values()))
 
@@ -54,7 +55,7 @@ class ShardCache:
         except FileNotFoundError:
             return None
         try:
-            with _storage_errors():
+            with cache_errors():
                 fcntl.flock(descriptor, fcntl.LOCK_SH)
                 status = os.fstat(descriptor)
                 # No links: evicted between open and lock.
@@ -89,7 +90,7 @@ class ShardCache:
                 self._path(entry).unlink(missing_ok=True)
                 self._reserve(file, entry)
                 fetch(file)
-                with _storage_errors():
+                with cache_errors():
                     file.flush()
                     os.fsync(file.fileno())
                     part.rename(self._path(entry))
@@ -100,7 +101,7 @@ class ShardCache:
 
     def _reserve(self, file: BinaryIO, entry: ShardEntry) -> None:
         """Evict until the shard fits, then take its space on the disk."""
-        with _storage_errors(), (self.folder / "lock").open("ab") as lock:
+        with cache_errors(), (self.folder / "lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             file.truncate(0)
             sizes = self._sizes()
@@ -139,9 +140,9 @@ class ShardCache:
 def _claimed(part: Path) -> Iterator[BinaryIO]:
     """The `.part` file, held by this call alone; waits for another holder."""
     while True:
-        with _storage_errors():
+        with cache_errors():
             file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
-        with _storage_errors(), file:  # closing writes too
+        with cache_errors(), file:  # closing writes too
             fcntl.flock(file, fcntl.LOCK_EX)
             if _is_at(file, part):
                 yield file
@@ -170,16 +171,3 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
-
-
-@contextmanager
-def _storage_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"the cache cannot be used: {error.strerror}",
-            code="STORAGE_CACHE",
-            field="data.cache",
-            fix="free disk space, or choose another data.cache on a local disk",
-        ) from error

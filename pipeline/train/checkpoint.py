@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from pipeline.data.durable import flush_folder
 from pipeline.errors import CheckpointError, Preempted, StorageError
 
 FORMAT = 1
@@ -103,7 +104,7 @@ class CheckpointStore:
             self._write(temporary, step, parts, state)
             self._check_fence()
             temporary.rename(target)
-            _sync_folder(self.folder)
+            flush_folder(self.folder)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise StorageError(
@@ -134,7 +135,7 @@ class CheckpointStore:
             files[name] = {"bytes": len(payload), "sha256": sha256(payload)}
         body = {"format": FORMAT, "step": step, "attempt": self.attempt, "files": files, "state": state}
         _write_synced(folder / "MANIFEST.json", canonical_json({**body, "sha256": sha256(canonical_json(body))}))
-        _sync_folder(folder)
+        flush_folder(folder)
         read_checkpoint(folder)
 
     def _check_fence(self) -> None:
@@ -228,11 +229,3 @@ def _write_synced(path: Path, payload: bytes) -> None:
         file.write(payload)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

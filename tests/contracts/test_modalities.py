@@ -59,10 +59,16 @@ def test_changed_bytes_raise_a_signal_error_or_decode(
     kind: str, folders: dict[str, Path], position: int, flipped: int, tail: bytes
 ) -> None:
     codec = codec_of(kind, folders)
-    payload = bytearray(codec.encode(EXAMPLES[kind].raws[0]))
+    whole = codec.encode(EXAMPLES[kind].raws[0])
+    payload = bytearray(whole)
     payload[position % len(payload)] ^= flipped
+    damaged = bytes(payload) + tail
 
-    _decodes(codec, bytes(payload) + tail)
+    if _decodes(codec, damaged):
+        signal, expected = codec.decode([damaged]), codec.decode([whole])
+        assert signal.values.shape == expected.values.shape
+        assert signal.values.dtype == expected.values.dtype
+        assert signal.present.tolist() == [True]
 
 
 def _decodes(codec: Codec, payload: bytes) -> bool:

@@ -97,7 +97,11 @@ def test_a_run_in_process_needs_no_shared_memory(
 ) -> None:
     monkeypatch.setattr(module, "_SHARED_MEMORY", tmp_path / "absent")
 
-    preflight(*parts, recipe.pretrain.model_copy(update={"workers": 0}), tmp_path / "run")
+    alone = recipe.pretrain.model_copy(update={"workers": 0})
+
+    assert preflight(*parts, alone, tmp_path / "run") == estimate(*parts, alone)
+    with pytest.raises(FileNotFoundError, match="absent"):
+        preflight(*parts, recipe.pretrain, tmp_path / "run")
 
 
 def test_too_little_memory_names_the_keys_to_lower(parts: tuple[Task, Dataset], recipe: Recipe, tmp_path: Path) -> None:

@@ -181,9 +181,13 @@ def test_verify_does_not_call_data_damaged_that_it_could_not_have(
 
 def test_a_damaged_copy_of_the_index_is_fetched_again(server: FaultyServer, tmp_path: Path) -> None:
     source = connected(server, tmp_path)
+    whole = (source.folder / "index.parquet").read_bytes()
     (source.folder / "index.parquet").write_bytes(b"damaged")
 
-    load_index(connected(server, tmp_path).folder)
+    folder = connected(server, tmp_path).folder
+
+    assert (folder / "index.parquet").read_bytes() == whole
+    assert len(load_index(folder)) > 0
 
 
 def test_a_missing_data_set_and_a_damaged_manifest_say_what_they_are(server: FaultyServer, tmp_path: Path) -> None:
