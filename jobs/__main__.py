@@ -105,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--workers", type=_count, metavar="N", help="processes; default: one per core")
     verify.add_argument("--hashes-only", action="store_true", help="sha256 of the shards only")
     _finish(verify, _verify)
+    relations = verbs.add_parser("relations", help="what each relation between training samples encodes")
+    relations.add_argument("recipe", type=Path, help="recipe YAML, or the folder of an ingested data set")
+    relations.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. relations.near.within_s=2 out=DIR")
+    relations.add_argument("--fork", metavar="NAME", help="start anew in a run folder beside the old one")
+    _finish(relations, _relations)
     explain = verbs.add_parser("explain", help="every recipe key with type, default and meaning")
     explain.add_argument("prefix", nargs="?", default="", help="only keys below this one, e.g. pretrain.optim")
     _finish(explain, _explain)
@@ -162,6 +167,12 @@ def _verify(options: argparse.Namespace) -> dict[str, JsonValue]:
     from jobs.verify import verify
 
     return verify(options.dataset, options.overrides, workers=options.workers, hashes_only=options.hashes_only)
+
+
+def _relations(options: argparse.Namespace) -> dict[str, JsonValue]:
+    from jobs.relations import relations
+
+    return relations(options.recipe, options.overrides, fork=options.fork)
 
 
 def _explain(options: argparse.Namespace) -> None:

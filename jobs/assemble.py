@@ -24,7 +24,9 @@ from pipeline.data.remote_folder import RemoteFolder
 from pipeline.data.shard_source import LocalShards, ShardSource, shard_source
 from pipeline.data.verify import damaged_fitted_files
 from pipeline.errors import ConfigError, DataError, Problems
-from pipeline.train.pretraining import Pretraining, name_objectives
+from pipeline.train.named_objectives import name_objectives
+from pipeline.train.pretraining import Pretraining
+from pipeline.train.surroundings import Surroundings
 from pipeline.types import Batch
 
 
@@ -137,10 +139,13 @@ def _build(name: str, stream: AnyStream, schema: AnySchema, dataset: Dataset) ->
         ) from error
 
 
-def build_pretraining(recipe: Recipe, modalities: dict[str, Modality]) -> Pretraining:
-    """The pretraining task of a recipe."""
+def build_pretraining(
+    recipe: Recipe, modalities: dict[str, Modality], surroundings: Surroundings | None = None
+) -> Pretraining:
+    """The pretraining task of a recipe; surroundings: what its objectives may know of samples beyond their signals."""
     torch.manual_seed(derive_seed(recipe.seed, "init", "projectors"))
-    return Pretraining(modalities, name_objectives(recipe.objectives, list(recipe.streams)), seed=recipe.seed)
+    named = name_objectives(recipe.objectives, list(recipe.streams))
+    return Pretraining(modalities, named, seed=recipe.seed, surroundings=surroundings)
 
 
 def batch_reader(dataset: Dataset, streams: list[str], label: str | None = None) -> Callable[[np.ndarray], Batch]:
@@ -168,5 +173,7 @@ def pretrain_identity(recipe: Recipe, manifests: Sequence[Manifest]) -> dict[str
         "seed": recipe.seed,
         "streams": document["streams"],
         "objectives": document["objectives"],
+        "memory": document["memory"],
+        "relations": document["relations"],
         "pretrain": {key: value for key, value in pretrain.items() if key not in operational},
     }

@@ -14,8 +14,10 @@ from pipeline.data.place import DatasetUrl, absolute, parse_place
 from pipeline.errors import ConfigError
 from pipeline.evaluate.probe_config import Percent, ProbeConfig
 from pipeline.evaluate.sensor_statistics import SensorStatistics
+from pipeline.memory.config import MemoryConfig
 from pipeline.objectives.catalogue import AnyObjective
-from pipeline.train.loop import FitConfig
+from pipeline.relations.config import AnyRelation
+from pipeline.train.fit_config import FitConfig
 from pipeline.train.optim import OptimConfig
 
 REMOTE_KEYS = {"allowed_hosts", "endpoint", "cache", "cache_gib", "io_timeout_s"}
@@ -179,6 +181,10 @@ class Recipe(Config):
     """Augmentation and encoder of each stream that takes part."""
     objectives: tuple[AnyObjective, ...] = Field(min_length=1)
     """What pretraining minimises, weighted."""
+    memory: MemoryConfig = MemoryConfig()
+    """Feature bank and pseudo-labels, for the objectives that need them."""
+    relations: dict[Annotated[str, Field(pattern=STREAM_NAME)], AnyRelation] = Field(default_factory=dict)
+    """Which samples belong together, by name, for relational objectives, orders and `kindred relations`."""
     pretrain: PretrainConfig = PretrainConfig()
     """The pretraining stage."""
     probe: ProbeConfig = ProbeConfig()

@@ -73,4 +73,4 @@ def _batches(dataset: Dataset, idx: NDArray[np.int64], streams: list[str]) -> It
 
 
 def _hash(encoders: nn.ModuleDict) -> str:
-    return state_hash({"encoders": encoders.state_dict()}, None)
+    return state_hash([("encoders", encoders.state_dict())], None)

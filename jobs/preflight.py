@@ -12,6 +12,7 @@ from jobs._ray import OBJECT_STORE_BYTES
 from jobs.assemble import Dataset
 from jobs.configs import PretrainConfig
 from pipeline.errors import DataError, EnvironmentFault, KindredError, OutputError, Problems, StorageError
+from pipeline.train.kept_memory import KeptMemory
 from pipeline.train.task import Task
 
 CHECKPOINTS_ON_DISK = 3  # two kept, one being written
@@ -50,7 +51,19 @@ def estimate(task: Task, dataset: Dataset, config: PretrainConfig) -> Needs:
     world = max(1, config.workers)
     readings = int(_bytes_per_sample(dataset) * config.batch_size)
     per_worker = _PROCESS_BYTES + weights * (copies + 2 + config.micro_batches // world)
-    return Needs(weights * copies, world * per_worker + readings * _ACTIVATIONS_PER_READING)
+    bank = _memory_bytes(task)
+    return Needs(weights * copies + bank, world * per_worker + bank + readings * _ACTIVATIONS_PER_READING)
+
+
+def _memory_bytes(task: Task) -> int:
+    """Rows of every feature bank and queue, which all workers hold together."""
+    if not isinstance(task.kept, KeptMemory):
+        return 0
+    memory = task.kept.memory
+    banks = sum(
+        space.bank.num_rows * space.bank.dim * space.bank.rows.element_size() for space in memory.spaces.values()
+    )
+    return banks + sum(queue.rows.nbytes for queue in memory.queues.values())
 
 
 def available_memory() -> int:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from pydantic import JsonValue
@@ -26,11 +27,13 @@ from jobs.assemble import (
 from jobs.configs import Recipe
 from jobs.order import pretraining_order
 from jobs.preflight import preflight
+from jobs.surroundings import surroundings_of
 from pipeline import errors
 from pipeline.data.ledger import LEDGER_NAME
 from pipeline.data.place import DatasetUrl, absolute, parse_place
 from pipeline.data.plan import Order
 from pipeline.errors import EnvironmentFault, KindredError, Problems
+from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, write_pseudo_labels
 from pipeline.tracking import Spool, read_spool
 from pipeline.train.checkpoint import CheckpointStore
 from pipeline.train.loop import Fit, FitResult, run_fit
@@ -51,8 +54,9 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
     }
     _forget_errors(folder)
     datasets = _open(recipe, data)
+    task = _task(recipe, datasets, SingleWorker(), torch.device("cpu"))
     for dataset in datasets:
-        preflight(_task(recipe, dataset), dataset, recipe.pretrain, folder)
+        preflight(task, dataset, recipe.pretrain, folder)
     if recipe.pretrain.workers == 0:
         with graceful_stop(folder):
             return _fit(recipe, datasets, folder, SingleWorker())
@@ -118,11 +122,12 @@ def _fit(recipe: Recipe, datasets: list[Dataset], folder: Path, worker: Worker) 
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(config.reduce == "exact", warn_only=torch.cuda.is_available())
     dataset, streams = datasets[0], list(recipe.streams)
-    task = _task(recipe, dataset)
+    device = worker_device()
+    task = _task(recipe, datasets, worker, device)
     run = Spool(_spool_path(folder), prefix=PREFIX)
     stop = folder / STOP_FILE
     groups = parameter_groups(task.module, config.optim) + parameter_groups(task.objectives, config.optim)
-    return run_fit(
+    result = run_fit(
         Fit(
             task=task,
             order=_order(recipe, datasets),
@@ -135,11 +140,25 @@ def _fit(recipe: Recipe, datasets: list[Dataset], folder: Path, worker: Worker) 
             seed=recipe.seed,
             groups=groups,
             ledger=folder / LEDGER_NAME,
-            device=worker_device(),
+            device=device,
             stop=stop.exists,
             on_step=Console().training if worker.world == 1 else lambda step, total, metrics: None,
         )
     )
+    if worker.rank == 0:
+        _leave_pseudo_labels(task, folder)
+    return result
+
+
+def _leave_pseudo_labels(task: Pretraining, folder: Path) -> None:
+    """A cluster number of every training sample, for reports and for whoever wants them."""
+    surroundings = task.surroundings
+    if surroundings is None or surroundings.memory is None or not surroundings.memory.active:
+        return
+    rows, memory = surroundings.rows, surroundings.memory
+    spaces = {name: space.labels() for name, space in memory.spaces.items()}
+    labels = PseudoLabels(rows.take(np.arange(len(rows))), spaces)
+    write_pseudo_labels(folder / PSEUDO_LABELS_NAME, labels)
 
 
 def _open(recipe: Recipe, data: Path | DatasetUrl) -> list[Dataset]:
@@ -147,12 +166,13 @@ def _open(recipe: Recipe, data: Path | DatasetUrl) -> list[Dataset]:
     return [open_dataset(source_of(recipe, place)) for place in (data, *recipe.places()[1:])]
 
 
-def _task(recipe: Recipe, dataset: Dataset) -> Pretraining:
-    return build_pretraining(recipe, build_modalities(recipe, dataset, seed=recipe.seed))
+def _task(recipe: Recipe, datasets: list[Dataset], worker: Worker, device: torch.device) -> Pretraining:
+    modalities = build_modalities(recipe, datasets[0], seed=recipe.seed)
+    return build_pretraining(recipe, modalities, surroundings_of(recipe, datasets, worker, device))
 
 
 def _order(recipe: Recipe, datasets: list[Dataset]) -> Order:
-    return pretraining_order(recipe, [dataset.index for dataset in datasets])
+    return pretraining_order(recipe, [dataset.index for dataset in datasets], datasets[0].manifest.labels)
 
 
 def _spool_path(folder: Path) -> Path:

@@ -1,19 +1,28 @@
 """Report stage: one self-contained HTML page and its figures, in the run folder and in MLflow."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import yaml
 from pydantic import JsonValue
 
 from jobs._provenance import provenance
 from jobs._run_folder import RunFolder, numbers, read_json
-from jobs.assemble import source_of
+from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
 from jobs.stages import Context
+from modalities.spec import Signal
+from modalities.text.codec import TextCodec
 from pipeline.config import to_json
 from pipeline.data.manifest import Manifest, load_manifest
+from pipeline.evaluate.cluster_browser import ClusterBrowser, Sample
+from pipeline.evaluate.cluster_choice import ChosenCluster
+from pipeline.evaluate.cluster_study import ClusterStudy, read_study
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
+from pipeline.evaluate.relation_summary import RelationSummary, read_relations
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
 from pipeline.evaluate.results import rows_from_metrics
+from pipeline.evaluate.shown_streams import ShownStream, pictures, series, texts
 from pipeline.tracking import History, history, read_spool
 
 
@@ -34,6 +43,8 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
     manifest = load_manifest(source_of(recipe).folder)
     probed = folder.result("probe") or {}
     drawn = read_json(folder.path / "probe" / "figures.json") or {}
+    study = read_study(drawn.get("clusters"))
+    relations = read_relations((folder.result("relations") or {}).get("relations"))
     return ReportData(
         title=recipe.name,
         description=recipe.description,
@@ -41,8 +52,12 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         history=_history(folder),
         maps=_maps(drawn),
         confusions=_confusions(drawn),
+        label=recipe.label,
+        pseudo_labels=study.summaries,
+        browsers=_browsers(recipe, study),
+        relations=relations,
         chance=_number(probed.get("chance")),
-        warnings=[*_texts(probed.get("warnings")), *_leaks(recipe)],
+        warnings=[*_texts(probed.get("warnings")), *_nuisances(relations), *_leaks(recipe)],
         provenance=_provenance(manifest, folder),
         config=yaml.safe_dump(to_json(recipe), sort_keys=False, allow_unicode=True),
     )
@@ -61,12 +76,56 @@ def _confusions(drawn: dict[str, JsonValue]) -> list[Confusion]:
     return [Confusion(c["title"], np.asarray(c["counts"]), c["names"]) for c in drawn.get("confusions", [])]  # pyright: ignore
 
 
+def _browsers(recipe: Recipe, study: ClusterStudy) -> list[ClusterBrowser]:
+    """The samples that the probe stage chose, decoded."""
+    chosen = {space: clusters for space, clusters in study.chosen.items() if clusters}
+    if not chosen:
+        return []
+    dataset = open_dataset(source_of(recipe))
+    with dataset.reader:
+        return [_browser(recipe, dataset, space, clusters) for space, clusters in chosen.items()]
+
+
+def _browser(recipe: Recipe, dataset: Dataset, space: str, clusters: Sequence[ChosenCluster]) -> ClusterBrowser:
+    idx = np.array([sample for cluster in clusters for sample in cluster.idx], np.int64)
+    batch = dataset.reader.batch(idx, streams=list(recipe.streams))
+    index, unknown = dataset.index, [""] * len(idx)
+    subjects = unknown if recipe.subject is None else index.group(recipe.subject)[idx].tolist()
+    labels = unknown
+    if recipe.label is not None:
+        names = dataset.manifest.labels[recipe.label]
+        labels = ["" if k < 0 else names[k] for k in index.labels(recipe.label)[idx].tolist()]
+    samples = [Sample(*texts) for texts in zip(index.key[idx].tolist(), labels, subjects, strict=True)]
+    shown = {name: _shown(dataset, name, signal) for name, signal in batch.signals.items()}
+    return ClusterBrowser(space, clusters, samples, shown)
+
+
+def _shown(dataset: Dataset, name: str, signal: Signal) -> ShownStream:
+    schema, codec = dataset.schemas[name], dataset.reader.codecs[name]
+    match schema.kind:
+        case "sensor":
+            return series(signal, channels=schema.channels, rate_hz=schema.rate_hz)
+        case "image":
+            return pictures(signal)
+        case "text":
+            assert isinstance(codec, TextCodec)  # noqa: S101 - the codec of a text schema
+            return texts(signal, codec.tokenizer.decode)
+
+
 def _number(value: JsonValue) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
 def _texts(value: JsonValue) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _nuisances(relations: dict[str, RelationSummary]) -> list[str]:
+    return [
+        f"The relation {name} encodes nuisance columns only: training on it teaches the nuisance."
+        for name, relation in relations.items()
+        if relation.is_nuisance
+    ]
 
 
 def _leaks(recipe: Recipe) -> list[str]:

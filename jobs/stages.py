@@ -102,6 +102,18 @@ def _finetune(context: Context) -> Result:
     return finetune(context)
 
 
+def _relations_identity(recipe: Recipe, folder: RunFolder) -> Result:
+    from jobs.relations import relations_identity
+
+    return relations_identity(recipe, folder)
+
+
+def _relations(context: Context) -> Result:
+    from jobs.relations import report_relations
+
+    return report_relations(context)
+
+
 def _report(context: Context) -> Result:
     from jobs.report import report
 
@@ -110,6 +122,7 @@ def _report(context: Context) -> Result:
 
 STAGES: dict[str, Stage] = {
     "ingest": Stage(_ingest_identity, _ingest),
+    "relations": Stage(_relations_identity, _relations),
     "pretrain": Stage(_pretrain_identity, _pretrain),
     "probe": Stage(_downstream_identity("probe", "subsets", "handmade"), _probe),
     "finetune": Stage(_downstream_identity("finetune"), _finetune),

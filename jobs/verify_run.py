@@ -33,9 +33,8 @@ def verify_run(folder: Path) -> dict[str, JsonValue]:
     sources = [source_of(recipe, place) for place in recipe.places()]
     manifests = [load_manifest(source.folder) for source in sources]
     identity = pretrain_identity(recipe, manifests)
-    order = pretraining_order(
-        recipe, [load_index(s.folder, manifest) for s, manifest in zip(sources, manifests, strict=True)]
-    )
+    indexes = [load_index(s.folder, manifest) for s, manifest in zip(sources, manifests, strict=True)]
+    order = pretraining_order(recipe, indexes, manifests[0].labels)
     report = _check(folder, identity, order, batch_size=recipe.pretrain.batch_size)
     if report.errors:
         counts = f"missing {report.missing}, repeated {report.repeated}, out of order {report.out_of_order}"

@@ -69,12 +69,60 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Mined:
+    """What the memory holds for a batch: constants, in unit rows. M candidates were drawn uniformly, in random order.
+
+    positive: (B, d) row of each anchor's drawn positive; has_positive: (B,) bool. candidates: (M, d).
+    different: (B, M) bool, candidates that may be negatives: another pseudo-label, no overlap in time.
+    same: (B, M) bool, candidates with the anchor's pseudo-label, without its own and overlapping rows.
+    labels: (B,) int64 pseudo-label of each anchor, -1 where it has none; below num_clusters.
+    """
+
+    positive: Tensor
+    has_positive: Tensor
+    candidates: Tensor
+    different: Tensor
+    same: Tensor
+    labels: Tensor
+    num_clusters: int
+
+
+@dataclass(frozen=True)
+class Links:
+    """A relation inside the batch.
+
+    weight: (B, B) float32, above 0 where sample i is linked to sample j; 0 for equal idx. domain: (B, B) bool, pairs
+    that may be negatives of each other; False for equal idx.
+    """
+
+    weight: Tensor
+    domain: Tensor
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Momentum keys of a stream: keys (B, d) of this batch, queue (Q, d) of earlier ones; constants, in unit rows.
+
+    content: (Q,) int64 and spans: (Q, 3) int64 of the queued samples (see Batch and Embeddings), None where unknown.
+    """
+
+    keys: Tensor
+    queue: Tensor
+    content: Tensor | None = None
+    spans: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Embeddings:
     """What an objective sees: the *global* batch, already gathered over workers.
 
     views: stream -> (V, B, d) projected embeddings, not normalised.
     moments: stream -> (V, B, S, D) sequence features, only for objectives that ask for them; moments_mask (B, S) bool.
     present: stream -> (B,) bool. content: stream -> (B,) int64 (see Batch). idx: (B,) int64.
+
+    Where an objective needs them: mined, keys: by stream. clusters: stream -> (B, G) int64 pseudo-labels at G
+    granularities, -1 unknown. links: the objective's relation. spans: (B, 3) int64 record, start and end in ns (-1
+    unknown): windows of one record that overlap are never each other's negatives.
     """
 
     idx: Tensor
@@ -83,6 +131,11 @@ class Embeddings:
     content: dict[str, Tensor]
     moments: dict[str, Tensor] = field(default_factory=dict)
     moments_mask: dict[str, Tensor] = field(default_factory=dict)
+    mined: dict[str, Mined] = field(default_factory=dict)
+    keys: dict[str, Keys] = field(default_factory=dict)
+    clusters: dict[str, Tensor] = field(default_factory=dict)
+    links: Links | None = None
+    spans: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -86,3 +86,115 @@ def halve_loop(z: Tensor, mask: Tensor) -> Tensor:
             if real:
                 out[i, s] = torch.stack(real).max(dim=0).values
     return out
+
+
+def fixture_w() -> tuple[Tensor, list[int]]:
+    """Class rows (3, 4) and the labels of fixture A."""
+    rows = torch.arange(3, dtype=torch.float64)[:, None]
+    columns = torch.arange(4, dtype=torch.float64)[None, :]
+    return torch.cos(0.5 + 1.1 * rows + 0.9 * columns + 0.07 * rows * columns), [0, 0, 1, 1, 2, 2]
+
+
+def dense_info_nce(a: Tensor, c: Tensor, positive: Tensor, *, allowed: Tensor, temperature: float) -> Tensor:
+    """InfoNCE as one (B, K) matrix; allowed (B, K) bool must hold the positive."""
+    logits = torch.nn.functional.normalize(a, dim=1) @ torch.nn.functional.normalize(c, dim=1).T / temperature
+    logits = logits.masked_fill(~allowed, -torch.inf)
+    return logits.logsumexp(dim=1) - logits.gather(1, positive[:, None]).squeeze(1)
+
+
+def overlap_loop(a: list[int], b: list[int]) -> bool:
+    """Record, start, end: one record, and shared time or none known."""
+    if a[0] != b[0] or a[0] < 0:
+        return False
+    return min(*a[1:], *b[1:]) < 0 or (a[1] < b[2] and b[1] < a[2])
+
+
+def differing_loop(a: list[int], b: list[int]) -> float:
+    """Share of clusterings that tell two samples apart; unknown labels do."""
+    return sum(x != y or x < 0 or y < 0 for x, y in zip(a, b, strict=True)) / len(a)
+
+
+def margin_nce_loop(query: Tensor, positive: Tensor, negatives: Tensor, margin: float, temperature: float) -> float:
+    attracted = math.exp((cosine(query, positive) - margin) / temperature)
+    return -math.log(attracted / (attracted + sum(math.exp(cosine(query, n) / temperature) for n in negatives)))
+
+
+def sup_con_loop(
+    z: Tensor, candidates: Tensor, positives: list[list[int]], negatives: list[list[int]], temperature: float
+) -> list[tuple[float, float]]:
+    """Outer and inner form of each anchor."""
+    found = []
+    for i, anchor in enumerate(z):
+        if not positives[i]:
+            found.append((0.0, 0.0))
+            continue
+        scores = {k: math.exp(cosine(anchor, candidates[k]) / temperature) for k in positives[i] + negatives[i]}
+        shares = [scores[p] / sum(scores.values()) for p in positives[i]]
+        outer = -sum(math.log(share) for share in shares) / len(shares)
+        found.append((outer, -math.log(sum(shares) / len(shares))))
+    return found
+
+
+def multi_similarity_loop(
+    s: Tensor, weight: Tensor, negatives: Tensor, *, scales: tuple[float, float], threshold: float, mining: float | None
+) -> list[float | None]:
+    """Loss of each anchor, None where it keeps no positive or no negative."""
+    found: list[float | None] = []
+    for i in range(len(s)):
+        positive = [j for j in range(s.shape[1]) if weight[i, j] > 0]
+        negative = [j for j in range(s.shape[1]) if negatives[i, j]]
+        if mining is not None and positive and negative:
+            nearest, farthest = max(float(s[i, n]) for n in negative), min(float(s[i, p]) for p in positive)
+            positive = [p for p in positive if float(s[i, p]) - mining < nearest]
+            negative = [n for n in negative if float(s[i, n]) + mining > farthest]
+        if not positive or not negative:
+            found.append(None)
+            continue
+        pull = sum(float(weight[i, p]) * math.exp(-scales[0] * (float(s[i, p]) - threshold)) for p in positive)
+        push = sum(math.exp(scales[1] * (float(s[i, n]) - threshold)) for n in negative)
+        found.append(math.log(1 + pull) / scales[0] + math.log(1 + push) / scales[1])
+    return found
+
+
+def block_spread_loop(z: Tensor, labels: list[int], scale: float) -> float:
+    """Mean over the classes of log(1 + sum over the others)."""
+    means = [z[[i for i, y in enumerate(labels) if y == c]].mean(dim=0) for c in sorted(set(labels) - {-1})]
+    rows = [1 + sum(math.exp(scale * cosine(a, b)) for b in means if b is not a) for a in means]
+    return sum(math.log(row) for row in rows) / len(rows)
+
+
+def pairwise_cross_entropy_loop(z: Tensor, labels: list[int]) -> float:
+    """SPCE: tightness of pairs of one class, contrast with the class sums over n."""
+    num = len(z)
+    same = sum(float(z[i] @ z[j]) for i in range(num) for j in range(num) if labels[i] == labels[j])
+    contrast = 0.0
+    for i in range(num):
+        sums = [sum(float(z[i] @ z[j]) for j in range(num) if labels[j] == c) / num for c in set(labels)]
+        contrast += math.log(sum(math.exp(value) for value in sums))
+    return -same / num**2 + contrast / num
+
+
+def view_contrast_loop(
+    coarse: Tensor, fine: Tensor, clusters: list[list[int]], temperature: float
+) -> list[float | None]:
+    """MEOW's L_info of each row of unit rows; None where nobody repels."""
+    found: list[float | None] = []
+    for i in range(len(coarse)):
+        total = 0.0
+        for j in range(len(fine)):
+            count = sum(a != b for a, b in zip(clusters[i], clusters[j], strict=True)) if i != j else 0
+            total += count * math.exp(float(coarse[i] @ fine[j]) / temperature)
+        found.append(math.log(total) - float(coarse[i] @ fine[i]) / temperature if total else None)
+    return found
+
+
+def negative_pool_loop(s: list[float], different: list[bool], *, sampling: str, size: int, negatives: int) -> list[int]:
+    """Columns of one anchor's negatives, in candidate order."""
+    allowed = [k for k in range(len(s)) if different[k]]
+    order = sorted(range(len(s)), key=lambda k: s[k], reverse=sampling != "semieasy")
+    if sampling == "random":
+        return allowed[:negatives]
+    if sampling == "hard":
+        return sorted([k for k in order if different[k]][:negatives])
+    members = [k for k in allowed if k in order[:size]]
+    return members[:negatives] or allowed[: min(negatives, size)]

@@ -11,7 +11,8 @@ from modalities.spec import Encoded, Modality, Signal
 from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.spec import Projection
-from pipeline.train.pretraining import Pretraining, name_objectives
+from pipeline.train.named_objectives import name_objectives
+from pipeline.train.pretraining import Pretraining
 from pipeline.types import Batch
 
 CHANNELS, STEPS, WIDTH = 2, 6, 8

@@ -59,6 +59,12 @@ class PlantedConfig(Config):
     missing_note: Rate = 0.15
     """Share of events without note. An event that would lose all three streams keeps its sensor recording."""
 
+    tag_rate: Rate = 0.50
+    """Share of events that a person tagged with what was done; the others have an empty tag."""
+
+    tag_noise: Rate = 0.10
+    """Share of tags that name another activity."""
+
     nan_gap_rate: Rate = 0.30
     """Share of sensor recordings with one gap of 0.1 to 0.5 s in all or half of the channels."""
 

@@ -44,7 +44,7 @@ def description(config: PlantedConfig) -> dict[str, object]:
             },
         },
         "groups": {"subject": "subject", "device": "device", "session": "session"},
-        "labels": {"activity": "activity"},
+        "labels": {"activity": "activity", "tag": "tag"},
         "start": {"column": "start_ns", "unit": "ns"},
         "split": {"kind": "groups", "group": "subject", "fractions": {"validation": 0.125, "test": 0.25}},
     }

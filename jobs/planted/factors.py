@@ -15,7 +15,8 @@ _SECOND_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Event:
-    """Ground truth of one event. `present` names the streams that are recorded; `start_ns` is UTC."""
+    """Ground truth of one event. `present` names the streams that are recorded; `start_ns` is UTC; `tag` may be wrong
+    or empty."""
 
     key: str
     subject: int
@@ -26,6 +27,7 @@ class Event:
     start_ns: int
     length_s: float
     present: tuple[str, ...]
+    tag: str
 
     @property
     def pair(self) -> tuple[int, int]:
@@ -60,7 +62,7 @@ def _session(config: PlantedConfig, session: int) -> list[Event]:
     lengths = rng.uniform(config.min_length_s, config.max_length_s, count).round(2)
     day = _EPOCH_NS + session * 86_400 * _SECOND_NS + int(rng.integers(8 * 3600, 16 * 3600)) * _SECOND_NS
     starts = day + np.cumsum(np.round((lengths + rng.uniform(5.0, 40.0, count)) * 1000).astype(np.int64)) * 1_000_000
-    present = _present(config, session)
+    present, tags = _present(config, session), _tags(config, session, activities)
     return [
         Event(
             key=f"s{subject:03d}-d{session:04d}-e{i:04d}",
@@ -72,6 +74,7 @@ def _session(config: PlantedConfig, session: int) -> list[Event]:
             start_ns=int(starts[i]),
             length_s=float(lengths[i]),
             present=present[i],
+            tag=tags[i],
         )
         for i in range(count)
     ]
@@ -90,3 +93,12 @@ def _present(config: PlantedConfig, session: int) -> list[tuple[str, ...]]:
     keep = draws >= np.array([config.missing_imu, config.missing_photo, config.missing_note])
     keep[~keep.any(axis=1), 0] = True
     return [tuple(name for name, kept in zip(STREAMS, row, strict=True) if kept) for row in keep]
+
+
+def _tags(config: PlantedConfig, session: int, activities: np.ndarray) -> list[str]:
+    rng = generator(config, "tag", session)
+    tagged = rng.random(len(activities)) < config.tag_rate
+    wrong = rng.random(len(activities)) < config.tag_noise
+    moved = rng.integers(1, config.num_activities, len(activities))
+    named = np.where(wrong, (activities + moved) % config.num_activities, activities)
+    return [ACTIVITIES[number] if kept else "" for number, kept in zip(named.tolist(), tagged.tolist(), strict=True)]

@@ -1,6 +1,6 @@
 """Writes planted data as the raw files a user would have: a table of records, a CSV per sensor recording, PNG photos.
 
-records.csv   key, subject, device, session, activity, start_ns (UTC), length_s, imu and photo paths, note
+records.csv   key, subject, device, session, activity, tag, start_ns (UTC), length_s, imu and photo paths, note
 imu/KEY.csv   time_ns (UTC) and six channels, one row a step; an empty cell where the unit dropped out
 photo/KEY.png 64 x 64 RGB
 truth.csv     every planted factor of every event; not for training
@@ -65,6 +65,7 @@ def _record(event: Event, config: PlantedConfig) -> dict[str, object]:
         "device": f"d{event.device:02d}",
         "session": f"s{event.subject:03d}-{event.session:04d}",
         "activity": event.activity_name,
+        "tag": event.tag,
         "start_ns": event.start_ns,
         "length_s": event.length_s,
         "imu": _path(event, "imu"),

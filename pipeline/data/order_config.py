@@ -48,4 +48,15 @@ class MixtureOrder(Config):
     """Shuffle of each data set."""
 
 
-AnyOrder: TypeAlias = Annotated[ShuffleOrder | GroupOrder | MixtureOrder, Field(discriminator="kind")]
+class NeighbourOrder(Config):
+    """Every training sample once per epoch, each beside a neighbour: half of a batch are anchors, half neighbours."""
+
+    kind: Literal["neighbours"] = "neighbours"
+    """Relation-aware batches."""
+    relation: str
+    """Relation of the recipe that links an anchor to its neighbours. An anchor without any stands beside itself."""
+    shuffle: ShuffleOrder = ShuffleOrder()
+    """Shuffle of the anchors."""
+
+
+AnyOrder: TypeAlias = Annotated[ShuffleOrder | GroupOrder | NeighbourOrder | MixtureOrder, Field(discriminator="kind")]

@@ -42,6 +42,8 @@ class Classifier(nn.Module):
 class Classification:
     """Cross-entropy with label smoothing; training views are drawn by (seed, epoch, idx)."""
 
+    kept = None
+
     def __init__(
         self,
         modalities: Mapping[str, Modality],
@@ -68,7 +70,7 @@ class Classification:
         draws = Draws.keyed(idx, seed=self.seed, purpose=f"finetune/{name}", epoch=epoch)
         return self.augments[name](signal, draws)
 
-    def loss(self, outputs: Outputs) -> LossTerms:
+    def loss(self, outputs: Outputs, *, step: int) -> LossTerms:
         smoothing = self.label_smoothing
         loss = functional.cross_entropy(outputs["logits"], outputs["labels"], label_smoothing=smoothing)
         return LossTerms({"cross_entropy": loss})
@@ -76,7 +78,7 @@ class Classification:
     def total(self, terms: LossTerms) -> Tensor:
         return terms.total()
 
-    def monitors(self, outputs: Outputs) -> dict[str, float]:
+    def monitors(self, outputs: Outputs, *, step: int) -> dict[str, float]:
         hits = outputs["logits"].argmax(dim=1) == outputs["labels"]
         return {"batch_accuracy": float(hits.float().mean())}
 

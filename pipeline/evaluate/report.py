@@ -10,11 +10,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from pipeline.evaluate import figures
+from pipeline.evaluate.cluster_agreement import SpaceSummary, finding
+from pipeline.evaluate.cluster_browser import ClusterBrowser, cluster_browser
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
+from pipeline.evaluate.relation_summary import RelationSummary, relation_columns
 from pipeline.evaluate.results import FUSED, ResultRow, method_rank, verdict
 from pipeline.tracking import History
 
 DPI = 160
+WIDE_DPI = 125  # a wide figure has many pixels already
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class ReportData:
     """What a report shows. Parts that are empty are left out.
 
     history: metric name with its stage, e.g. "pretrain/loss/total" -> points. chance: share of the largest class.
-    provenance: "manifest sha256" -> text. config: the resolved recipe as YAML.
+    provenance: "manifest sha256" -> text. config: the resolved recipe as YAML. label: what clusters ought to follow.
     """
 
     title: str
@@ -31,6 +35,10 @@ class ReportData:
     history: History = field(default_factory=dict)
     maps: Sequence[EmbeddingMap] = ()
     confusions: Sequence[Confusion] = ()
+    label: str | None = None
+    pseudo_labels: Sequence[SpaceSummary] = ()
+    browsers: Sequence[ClusterBrowser] = ()
+    relations: Mapping[str, RelationSummary] = field(default_factory=dict)
     chance: float | None = None
     warnings: Sequence[str] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -49,7 +57,7 @@ class Plot:
 
 def report_plots(data: ReportData) -> list[Plot]:
     """Every figure the data allows, in reading order."""
-    return [*_result_plots(data), *_embedding_plots(data), *_training_plots(data.history)]
+    return [*_result_plots(data), *_embedding_plots(data), *_browser_plots(data), *_training_plots(data.history)]
 
 
 def save_plots(plots: Iterable[Plot], folder: Path) -> dict[str, Path]:
@@ -77,13 +85,15 @@ def render_report(data: ReportData, plots: Sequence[Plot] | None = None) -> str:
         data=data,
         verdict=verdict(data.rows),
         tables=[_table(data.rows, subset) for subset in _subsets(data.rows)],
+        relation_columns=relation_columns(data.relations),
+        findings=[finding(summary, data.label).text for summary in data.pseudo_labels],
         sections=sections,
     )
 
 
-def _plot(name: str, section: str, caption: str, figure: Figure) -> Plot:
+def _plot(name: str, section: str, caption: str, figure: Figure, *, dpi: int = DPI) -> Plot:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return Plot(_file(name), section, caption, buffer.getvalue())
 
 
@@ -148,6 +158,18 @@ def _embedding_plots(data: ReportData) -> list[Plot]:
             caption = f"{embedding.title}: one point per sample, coloured by {by}."
             figure = figures.embedding_map(embedding, by)
             made.append(_plot(f"embedding_{number}_{by}", "embedding", caption, figure))
+    return made
+
+
+def _browser_plots(data: ReportData) -> list[Plot]:
+    made = []
+    for browser in data.browsers:
+        caption = (
+            f"Clusters of {browser.space}, and the samples nearest to the centre of each, by frozen fused features: "
+            "key, then label and subject where known. A channel has one scale in all panels of the figure; a text is "
+            "shown as far as the encoder reads it."
+        )
+        made.append(_plot(f"clusters_{browser.space}", "clusters", caption, cluster_browser(browser), dpi=WIDE_DPI))
     return made
 
 

@@ -5,7 +5,14 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.objectives.cross import CrossModal
+from pipeline.objectives.inter import InterSample
 from pipeline.objectives.intra import IntraSample
+from pipeline.objectives.keys import MomentumKeys
+from pipeline.objectives.meta_path_views import MetaPathViews
 from pipeline.objectives.moments import Moments
+from pipeline.objectives.relational import Relational
 
-AnyObjective = Annotated[IntraSample | CrossModal | Moments, Field(discriminator="kind")]
+AnyObjective = Annotated[
+    IntraSample | CrossModal | Moments | InterSample | Relational | MetaPathViews | MomentumKeys,
+    Field(discriminator="kind"),
+]

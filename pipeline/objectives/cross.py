@@ -8,49 +8,51 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pipeline.objectives.info_nce import distinct, info_nce, masked_mean
-from pipeline.objectives.spec import ObjectiveConfig
+from pipeline.objectives.info_nce import info_nce, masked_mean
+from pipeline.objectives.repel import Entries, Repel, entries_of
+from pipeline.objectives.spec import Need, ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
 _EPSILON = 1e-5
 
 
-def symmetric_info_nce(a: Tensor, b: Tensor, *, paired: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+def symmetric_info_nce(a: Tensor, b: Tensor, *, entries: Entries, temperature: float) -> Tensor:
     """Mean of both retrieval directions (CLIP form, arXiv 2103.00020, fig. 3).
 
-    a, b: (B, d) of two streams. paired: (B,) bool, samples that have both streams; the others take no part.
-    negatives: (B, B) bool, pairs that may repel. Scalar, zero when no sample is paired.
+    a, b: (B, d) of two streams. entries: the B samples, present where they have both streams; the others take no part.
+    Scalar, zero when no sample is paired.
     """
-    rows = torch.arange(len(a), device=a.device)
-    own = torch.eye(len(a), dtype=torch.bool, device=a.device)
-    allowed = (negatives & paired[:, None] & paired[None, :]) | own
-    forward = info_nce(a, b, rows, allowed=allowed, temperature=temperature)
-    backward = info_nce(b, a, rows, allowed=allowed.T, temperature=temperature)
-    return masked_mean((forward + backward) / 2, paired)
+    rows, repel = torch.arange(len(a), device=a.device), Repel(entries, entries)
+    forward = info_nce(a, b, rows, repel=repel, temperature=temperature)
+    backward = info_nce(b, a, rows, repel=repel, temperature=temperature)
+    return masked_mean((forward + backward) / 2, entries.present)
 
 
 class CrossModalLoss(nn.Module):
     """One symmetric InfoNCE term per pair of streams; a pair nobody has in this batch contributes zero."""
 
-    def __init__(self, streams: Sequence[str], temperature: float, *, standardize: bool = False) -> None:
+    def __init__(
+        self, streams: Sequence[str], temperature: float, *, standardize: bool = False, false_negatives: bool = False
+    ) -> None:
         super().__init__()
-        self.pairs, self.temperature, self.standardize = tuple(combinations(streams, 2)), temperature, standardize
+        self.pairs, self.temperature = tuple(combinations(streams, 2)), temperature
+        self.standardize, self.false_negatives = standardize, false_negatives
 
     def forward(self, embeddings: Embeddings) -> LossTerms:
         return LossTerms({f"{a}-{b}": self._term(embeddings, a, b) for a, b in self.pairs})
 
     def _term(self, embeddings: Embeddings, a: str, b: str) -> Tensor:
-        paired = embeddings.present[a] & embeddings.present[b]
-        negatives = distinct(embeddings.content[a]) & distinct(embeddings.content[b])
+        entries = entries_of(embeddings, a, b, clusters=self.false_negatives)
         first, second = embeddings.views[a], embeddings.views[b]
         if self.standardize:
-            first, second = (torch.stack([standard_scores(z, paired) for z in views]) for views in (first, second))
+            first, second = (
+                torch.stack([standard_scores(z, entries.present) for z in views]) for views in (first, second)
+            )
         losses = [
             symmetric_info_nce(
                 first[min(view, len(first) - 1)],
                 second[min(view, len(second) - 1)],
-                paired=paired,
-                negatives=negatives,
+                entries=entries,
                 temperature=self.temperature,
             )
             for view in range(max(len(first), len(second)))
@@ -69,6 +71,10 @@ def standard_scores(z: Tensor, keep: Tensor) -> Tensor:
     return (z - mean) * torch.rsqrt(variance + _EPSILON)
 
 
+def _standardize(views: Tensor, keep: Tensor) -> Tensor:
+    return torch.stack([standard_scores(z, keep) for z in views])
+
+
 class CrossModal(ObjectiveConfig):
     """Streams of the same sample attract (CLIP form for any number of streams, CMC, arXiv 1906.05849)."""
 
@@ -80,5 +86,15 @@ class CrossModal(ObjectiveConfig):
     """Give every embedding dimension zero mean and unit variance over the global batch before the cosine. Embeddings of
     fresh encoders share one large direction, and without this the first steps go into unlearning it."""
 
+    false_negatives: bool = False
+    """Weigh negatives by the share of clusterings, of either stream, that tell them from the anchor (MEOW, arXiv
+    2212.13847)."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"clusters"} if self.false_negatives else ())
+
     def build(self, streams: Sequence[str]) -> CrossModalLoss:
-        return CrossModalLoss(streams, self.temperature, standardize=self.standardize)
+        return CrossModalLoss(
+            streams, self.temperature, standardize=self.standardize, false_negatives=self.false_negatives
+        )

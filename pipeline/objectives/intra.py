@@ -7,46 +7,39 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pipeline.objectives.info_nce import distinct, info_nce, masked_mean
-from pipeline.objectives.spec import ObjectiveConfig
+from pipeline.objectives.info_nce import masked_mean, normalize, unit_info_nce
+from pipeline.objectives.repel import Entries, Repel, entries_of
+from pipeline.objectives.spec import Need, ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
 
-def nt_xent(first: Tensor, second: Tensor, *, present: Tensor, content: Tensor, temperature: float) -> Tensor:
+def nt_xent(first: Tensor, second: Tensor, *, entries: Entries, temperature: float) -> Tensor:
     """NT-Xent, mean over 2B anchors of info_nce against the 2B - 1 others (arXiv 2002.05709, eq. 1).
 
-    first, second: (B, d) views. present: (B,) bool, absent samples are neither anchor nor candidate.
-    content: (B,) int64, samples of equal content are not each other's negatives. Scalar.
+    first, second: (B, d) views. entries: the B samples; absent ones are neither anchor nor candidate, and the rules of
+    `Entries` say which samples repel. Scalar.
     """
-    num = len(first)
-    rows = torch.arange(num, device=first.device)
-    usable = present[:, None] & present[None, :] & distinct(content)
-    own = torch.eye(num, dtype=torch.bool, device=first.device)
-    allowed = torch.cat([torch.cat([usable, usable | own], 1), torch.cat([usable | own, usable], 1)])
-    both = torch.cat([first, second])
-    positive = torch.cat([rows + num, rows])
-    losses = info_nce(both, both, positive, allowed=allowed, temperature=temperature)
-    return masked_mean(losses, torch.cat([present, present]))
+    rows = torch.arange(len(first), device=first.device)
+    both, twice = torch.cat([normalize(first), normalize(second)]), entries.repeat(2)
+    positive = torch.cat([rows + len(first), rows])
+    losses = unit_info_nce(both, both, positive, repel=Repel(twice, twice), temperature=temperature)
+    return masked_mean(losses, twice.present)
 
 
 class IntraSampleLoss(nn.Module):
     """One NT-Xent term per stream, over all pairs of views."""
 
-    def __init__(self, streams: Sequence[str], temperature: float) -> None:
+    def __init__(self, streams: Sequence[str], temperature: float, *, false_negatives: bool = False) -> None:
         super().__init__()
-        self.streams, self.temperature = tuple(streams), temperature
+        self.streams, self.temperature, self.false_negatives = tuple(streams), temperature, false_negatives
 
     def forward(self, embeddings: Embeddings) -> LossTerms:
         return LossTerms({name: self._term(embeddings, name) for name in self.streams})
 
     def _term(self, embeddings: Embeddings, name: str) -> Tensor:
-        views = embeddings.views[name]
-        present, content = embeddings.present[name], embeddings.content[name]
+        views, entries = embeddings.views[name], entries_of(embeddings, name, clusters=self.false_negatives)
         pairs = torch.combinations(torch.arange(len(views))).tolist()
-        losses = [
-            nt_xent(views[a], views[b], present=present, content=content, temperature=self.temperature)
-            for a, b in pairs
-        ]
+        losses = [nt_xent(views[a], views[b], entries=entries, temperature=self.temperature) for a, b in pairs]
         return torch.stack(losses).mean()
 
 
@@ -60,5 +53,12 @@ class IntraSample(ObjectiveConfig):
     temperature: float = Field(default=0.2, ge=0.01)
     """Temperature tau of the cosine."""
 
+    false_negatives: bool = False
+    """Weigh negatives by the share of clusterings that tell them from the anchor (MEOW, arXiv 2212.13847)."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"clusters"} if self.false_negatives else ())
+
     def build(self, streams: Sequence[str]) -> IntraSampleLoss:
-        return IntraSampleLoss(streams, self.temperature)
+        return IntraSampleLoss(streams, self.temperature, false_negatives=self.false_negatives)

@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.objectives.info_nce import masked_mean
-from pipeline.objectives.spec import ObjectiveConfig
+from pipeline.objectives.info_nce import masked_mean, product
+from pipeline.objectives.spec import ObjectiveConfig, Source
 from pipeline.types import Embeddings, LossTerms
 
 
@@ -25,7 +25,7 @@ def dual_contrast(first: Tensor, second: Tensor, mask: Tensor) -> Tensor:
     num = first.shape[1]
     both = torch.cat([first, second], dim=1)
     real = torch.cat([mask, mask], dim=1)
-    logits = both @ both.transpose(1, 2)
+    logits = product(both, both.transpose(1, 2))
     own = torch.eye(2 * num, dtype=torch.bool, device=first.device)
     logits = logits.masked_fill(own | ~real[:, None, :], -torch.inf)
     rows = torch.arange(2 * num, device=first.device)
@@ -79,7 +79,6 @@ class MomentsLoss(nn.Module):
 class Moments(ObjectiveConfig):
     """Moments of the same sample, hierarchically over time (TS2Vec, arXiv 2106.10466)."""
 
-    reads: ClassVar[Literal["pooled", "moments"]] = "moments"
     num_views: ClassVar[int] = 2
     needs_time: ClassVar[bool] = True
 
@@ -87,6 +86,10 @@ class Moments(ObjectiveConfig):
     """Hierarchical contrast of moments; augmentations must keep time."""
     alpha: float = Field(default=0.5, ge=0, le=1)
     """Share of the instance term; the rest is temporal."""
+
+    @property
+    def reads(self) -> Source:
+        return "moments"
 
     def build(self, streams: Sequence[str]) -> MomentsLoss:
         return MomentsLoss(streams, self.alpha)

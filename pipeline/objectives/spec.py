@@ -2,12 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
 from modalities.spec import Config
 from pipeline.types import Embeddings, LossTerms
+
+Source = Literal["pooled", "moments", "memory"]
+Need = Literal["mined", "clusters", "links", "keys"]
 
 
 class Projection(Config):
@@ -20,27 +23,53 @@ class Projection(Config):
 
 
 class Objective(Protocol):
-    """A module over the gathered global batch. It never sees rank or world size."""
+    """A module over the gathered global batch. It never sees rank or world size.
+
+    No terms at all mean that it is not active yet, because what it needs is not there.
+    """
 
     def __call__(self, embeddings: Embeddings) -> LossTerms: ...
+
+
+@runtime_checkable
+class Monitored(Protocol):
+    """An objective with figures of its own beside the loss."""
+
+    def monitors(self, embeddings: Embeddings) -> dict[str, float]:
+        """Figures of the global batch, by name; none where the objective is not active."""
+        ...
 
 
 class ObjectiveConfig(Config):
     """What every objective can be told, and what it tells the model about its needs."""
 
-    reads: ClassVar[Literal["pooled", "moments"]] = "pooled"
-    """Which encoder output is projected: one vector per sample, or the sequence of moments."""
     num_views: ClassVar[int] = 1
     """Augmented views it needs of each stream it reads."""
     needs_time: ClassVar[bool] = False
     """True when position t of every view must show moment t, so augmentations that move time are refused."""
 
-    weight: float = Field(default=1.0, gt=0)
-    """Weight in the total, sum(weight * loss) / sum(weight)."""
+    weight: float = Field(default=1.0, ge=0)
+    """Weight in the total, sum(weight * loss) / sum(weight) over the active objectives; 0 leaves it out."""
     streams: tuple[str, ...] | None = None
     """Streams it reads; None means every stream it can read."""
     projection: Projection = Projection()
     """Projector of this objective, one per stream."""
+
+    @property
+    def reads(self) -> Source:
+        """What it compares: one projected vector per sample, projected moments, or the vectors the memory is filled
+        with, in which case it has no projector of its own."""
+        return "pooled"
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What else `Embeddings` must hold for it."""
+        return frozenset()
+
+    @property
+    def related(self) -> str | None:
+        """Name of the relation whose links it reads."""
+        return None
 
     @abstractmethod
     def build(self, streams: Sequence[str]) -> Objective:

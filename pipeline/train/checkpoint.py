@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,27 +26,32 @@ from pipeline.data.durable import flush_folder
 from pipeline.errors import CheckpointError, Preempted, StorageError
 
 FORMAT = 1
+Parts = Iterable[tuple[str, Mapping[str, Tensor]]]
+"""Files of a checkpoint, one after the other: those of a large memory are never all at hand."""
 _NAME = re.compile(r"^step-(\d{8})$")
+_PART = re.compile(r"^[a-z][a-z0-9_]*$")
 _ATTEMPT = re.compile(r"^attempt-(\d{6})$")
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint in memory: `tensors` by "<file>/<name>", `state` plain JSON."""
+    """A checkpoint whose files matched their hashes when it was opened; `state` is plain JSON, tensors stay on disk."""
 
     step: int
     path: Path
-    tensors: dict[str, Tensor]
+    files: dict[str, str]
     state: dict[str, JsonValue]
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """Tensors of one file, e.g. "model". Raises CheckpointError where the part is missing."""
-        prefix = f"{name}/"
-        found = {key.removeprefix(prefix): t for key, t in self.tensors.items() if key.startswith(prefix)}
-        if not found:
+        """Tensors of one file, e.g. "model". Raises CheckpointError where the part is missing or has changed."""
+        if name not in self.files:
             raise CheckpointError(f"{self.path} has no {name}", code="CKPT_MISSING", field=name, fix="use an older one")
-        return found
+        path = self.path / f"{name}.safetensors"
+        payload = _read(path)
+        if sha256(payload) != self.files[name]:
+            raise _damaged(path, "does not match its hash")
+        return _tensors(path, payload)
 
 
 def canonical_json(value: object) -> bytes:
@@ -58,12 +63,12 @@ def sha256(payload: bytes) -> str:
     return hashlib.sha256(payload).hexdigest()
 
 
-def state_hash(parts: Mapping[str, Mapping[str, Tensor]], state: JsonValue) -> str:
-    """Hash of every tensor's name, dtype, shape and bytes, and of the JSON state."""
+def state_hash(parts: Parts, state: JsonValue) -> str:
+    """Hash of every tensor's name, dtype, shape and bytes, in the order of the parts, and of the JSON state."""
     digest = hashlib.sha256(canonical_json(state))
-    for part in sorted(parts):
-        for name in sorted(parts[part]):
-            tensor = parts[part][name].detach().cpu().contiguous()
+    for part, tensors in parts:
+        for name in sorted(tensors):
+            tensor = tensors[name].detach().cpu().contiguous()
             digest.update(f"{part}/{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
             digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
@@ -93,7 +98,7 @@ class CheckpointStore:
     def _attempts(self) -> list[int]:
         return [int(m[1]) for entry in self.folder.iterdir() if (m := _ATTEMPT.match(entry.name))]
 
-    def save(self, step: int, parts: Mapping[str, Mapping[str, Tensor]], state: dict[str, JsonValue]) -> Path:
+    def save(self, step: int, parts: Parts, state: dict[str, JsonValue]) -> Path:
         """Commit a checkpoint of `step`. Raises StorageError, or Preempted when a newer attempt has begun."""
         target = self.folder / f"step-{step:08d}"
         if target.exists() and not self._set_aside_damaged(target):
@@ -125,11 +130,9 @@ class CheckpointStore:
             return True
         return False
 
-    def _write(
-        self, folder: Path, step: int, parts: Mapping[str, Mapping[str, Tensor]], state: dict[str, JsonValue]
-    ) -> None:
+    def _write(self, folder: Path, step: int, parts: Parts, state: dict[str, JsonValue]) -> None:
         files = {}
-        for name, tensors in parts.items():
+        for name, tensors in parts:
             payload = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
             _write_synced(folder / f"{name}.safetensors", payload)
             files[name] = {"bytes": len(payload), "sha256": sha256(payload)}
@@ -175,25 +178,29 @@ class CheckpointStore:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Verify every hash, then load. Raises CheckpointError naming the file."""
+    """Verify every file, one at a time. Raises CheckpointError naming the one that is missing or damaged."""
     body = _read_manifest(folder)
     files, state, step = body.get("files"), body.get("state"), body.get("step")
     if not isinstance(files, dict) or not isinstance(state, dict) or not isinstance(step, int):
         raise _damaged(folder / "MANIFEST.json", "incomplete")
-    tensors: dict[str, Tensor] = {}
+    hashes = {}
     for name, entry in files.items():
-        path = folder / f"{name}.safetensors"
-        if not re.fullmatch(r"[a-z_]+", name) or not isinstance(entry, dict):
+        if not _PART.fullmatch(name) or not isinstance(entry, dict):
             raise _damaged(folder / "MANIFEST.json", f"has a bad file entry {name!r}")
+        path = folder / f"{name}.safetensors"
         payload = _read(path)
         if len(payload) != entry.get("bytes") or sha256(payload) != entry.get("sha256"):
             raise _damaged(path, "does not match its hash")
-        try:
-            loaded = load(payload)
-        except SafetensorError as error:
-            raise _damaged(path, f"is not safetensors ({error})") from error
-        tensors |= {f"{name}/{key}": tensor for key, tensor in loaded.items()}
-    return Checkpoint(step, folder, tensors, state)
+        _tensors(path, payload)
+        hashes[name] = str(entry["sha256"])
+    return Checkpoint(step, folder, hashes, state)
+
+
+def _tensors(path: Path, payload: bytes) -> dict[str, Tensor]:
+    try:
+        return load(payload)
+    except SafetensorError as error:
+        raise _damaged(path, f"is not safetensors ({error})") from error
 
 
 def _read_manifest(folder: Path) -> dict[str, JsonValue]:

@@ -7,13 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
-from modalities.spec import Config
 from pipeline.data.ledger import Ledger, LedgerHeader, open_ledger
 from pipeline.data.plan import Order
 from pipeline.data.read_ahead import read_ahead
@@ -21,7 +19,8 @@ from pipeline.errors import ConfigError, Preempted, TrainingHealthError
 from pipeline.tracking import Run
 from pipeline.train.checkpoint import CheckpointStore, canonical_json
 from pipeline.train.device_copy import DeviceCopy, Sent
-from pipeline.train.optim import OptimConfig, build_optimizer, learning_rate_scale, set_learning_rate
+from pipeline.train.fit_config import FitConfig
+from pipeline.train.optim import build_optimizer, learning_rate_scale, set_learning_rate
 from pipeline.train.reduce import GlobalStep
 from pipeline.train.state import TrainState
 from pipeline.train.task import Outputs, Task
@@ -29,35 +28,6 @@ from pipeline.types import Batch, Cursor, LossTerms
 from pipeline.worker import Worker, owned_micro_batches
 
 _log = logging.getLogger(__name__)
-
-
-class FitConfig(Config):
-    """How long and in which batches a stage trains."""
-
-    epochs: int = Field(default=10, ge=1)
-    """Passes over the training samples."""
-    batch_size: int = Field(default=256, ge=2)
-    """Samples in a global batch, over all workers."""
-    micro_batches: int = Field(default=4, ge=1)
-    """Canonical micro-batches of a global batch; the largest useful number of workers."""
-    reduce: Literal["exact", "fast"] = "exact"
-    """`exact`: the same bits for any number of workers; `fast`: all-reduce."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Autocast precision of the encoders; losses are always float32."""
-    ema_decay: float | None = Field(default=None, gt=0, lt=1)
-    """Decay of the weight average that downstream stages use; None means the last weights are used."""
-    optim: OptimConfig = OptimConfig()
-    """Optimiser and schedule."""
-    checkpoint_every: int = Field(default=50, ge=1)
-    """Steps between checkpoints; the last step always has one."""
-    log_every: int = Field(default=10, ge=1)
-    """Steps between logged metrics."""
-    monitor_every: int = Field(default=50, ge=1)
-    """Steps between collapse monitors."""
-    readers: int = Field(default=1, ge=1, le=64)
-    """Threads of a worker that read batches ahead."""
-    read_ahead_mib: int = Field(default=256, ge=1)
-    """Memory for batches read ahead, in MiB a worker, on its device; at most eight batches, always one."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +98,8 @@ class _Loop:
         self.fit, self.config = fit, config
         self.num_steps = config.epochs * fit.order.steps_per_epoch
         fit.task.module.to(fit.device)
+        if fit.task.kept is not None:
+            fit.task.kept.to(fit.device)
         self.state = TrainState(fit.task, build_optimizer(fit.groups), ema_decay=config.ema_decay)
         self.device_copy = DeviceCopy(fit.device)
         self.micro = list(owned_micro_batches(config.micro_batches, fit.worker.rank, fit.worker.world))
@@ -218,11 +190,14 @@ class _Loop:
         self.fit.task.module.train()
         own = self.step_maker.forward(own_batches, self.micro, step=self.state.step, epoch=cursor.epoch)
         leaves = self.step_maker.gather(own)
-        terms, total = self.step_maker.loss(leaves)
+        terms, total = self.step_maker.loss(leaves, step=self.state.step)
         self._check_finite(total, terms, leaves)
         total.backward()
         self.step_maker.backward(own, self.micro, leaves)
         norm = self._update()
+        if self.fit.task.kept is not None:
+            ended = cursor.step + 1 == self.fit.order.steps_per_epoch
+            self.fit.task.kept.after_step(leaves, step=self.state.step, epoch_ended=ended)
         self.state.step += 1
         self.state.cursor = cursor.after(self.fit.order.steps_per_epoch)
         if self.ledger is not None:
@@ -275,7 +250,7 @@ class _Loop:
             metrics |= {"gradient_norm": norm, "learning_rate": self.state.optimizer.param_groups[0]["lr"]}
             metrics["samples_per_s"] = self._rate()
         if step % self.config.monitor_every == 0 or last:
-            metrics |= {f"health/{name}": value for name, value in self.fit.task.monitors(leaves).items()}
+            metrics |= {f"health/{name}": value for name, value in self.fit.task.monitors(leaves, step=step).items()}
         if metrics:
             self.fit.run.metrics(metrics, step)
             self.fit.on_step(step, self.num_steps, metrics)
@@ -287,8 +262,11 @@ class _Loop:
         return (self.state.step - before) * self.config.batch_size / max(now - then, 1e-9)
 
     def _save(self, *, last: bool = False) -> None:
+        parts = self.state.parts()
         if self.fit.worker.rank == 0:
             state: dict[str, JsonValue] = {"position": self.state.position(), "identity": dict(self.fit.identity)}
             if self.ledger is not None:
                 state["ledger"] = self.ledger.finish() if last else self.ledger.commit()
-            self.saved = str(self.fit.store.save(self.state.step, self.state.parts(), state))
+            self.saved = str(self.fit.store.save(self.state.step, parts, state))
+        for _ in parts:  # every rank takes part in gathering what is dealt over ranks
+            pass

@@ -1,7 +1,6 @@
 """Self-supervised pretraining as a Task: views -> encoders -> projectors -> objectives."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,53 +9,41 @@ from modalities.draws import Draws
 from modalities.spec import Augment, Encoded, Modality, Signal
 from pipeline.errors import ConfigError
 from pipeline.model import PretrainModel, encode_present, scatter_rows
-from pipeline.objectives.spec import ObjectiveConfig
+from pipeline.objectives.repel import entries_of
+from pipeline.objectives.spec import Monitored
+from pipeline.train.false_negatives import false_negative_shares
 from pipeline.train.health import embedding_health
+from pipeline.train.kept_memory import KeptMemory
+from pipeline.train.named_objectives import NamedObjective, memory_source
+from pipeline.train.surroundings import Surroundings
 from pipeline.train.task import Outputs
 from pipeline.types import Batch, Embeddings, LossTerms
-
-
-@dataclass(frozen=True)
-class NamedObjective:
-    """An objective of the recipe with the name its metrics carry and the streams it reads."""
-
-    name: str
-    config: ObjectiveConfig
-    streams: tuple[str, ...]
-
-
-def name_objectives(configs: Sequence[ObjectiveConfig], streams: Sequence[str]) -> list[NamedObjective]:
-    """Names are the kinds, numbered from the second of a kind on. Raises ConfigError for an unknown stream."""
-    named: list[NamedObjective] = []
-    for position, config in enumerate(configs):
-        unknown = set(config.streams or ()) - set(streams)
-        if unknown:
-            raise ConfigError(
-                f"objectives.{position}.streams names unknown streams",
-                code="CONFIG_STREAM",
-                field=f"objectives.{position}.streams",
-                expected=sorted(streams),
-                got=sorted(unknown),
-            )
-        kind = str(getattr(config, "kind", type(config).__name__))
-        earlier = sum(objective.name.split("_")[0] == kind for objective in named)
-        name = kind if earlier == 0 else f"{kind}_{earlier + 1}"
-        named.append(NamedObjective(name, config, config.streams or tuple(streams)))
-    return named
 
 
 class Pretraining:
     """The task the loop trains. Views are drawn by (seed, epoch, idx, view): never by rank or worker."""
 
-    def __init__(self, modalities: Mapping[str, Modality], objectives: Sequence[NamedObjective], *, seed: int) -> None:
-        self.named, self.seed = list(objectives), seed
+    def __init__(
+        self,
+        modalities: Mapping[str, Modality],
+        objectives: Sequence[NamedObjective],
+        *,
+        seed: int,
+        surroundings: Surroundings | None = None,
+    ) -> None:
+        """surroundings: what is known of samples beyond their signals; None where no objective needs it."""
+        self.named, self.seed, self.surroundings = list(objectives), seed, surroundings
         self.augments: dict[str, Augment] = {name: modality.augment for name, modality in modalities.items()}
         self._check_time()
+        self._check_needs()
         encoders = {name: modality.encoder for name, modality in modalities.items()}
-        projections = {o.name: (o.config.projection, o.streams) for o in self.named}
+        projections = {o.name: (o.config.projection, o.streams) for o in self.named if o.config.reads != "memory"}
         self.module = PretrainModel(encoders, projections)
         self.losses = {o.name: o.config.build(o.streams) for o in self.named}
         self.objectives = nn.ModuleDict({n: loss for n, loss in self.losses.items() if isinstance(loss, nn.Module)})
+        memory = None if surroundings is None else surroundings.memory
+        self.source = None if memory is None else memory_source(self.named, memory.config.source)
+        self.kept = None if memory is None or self.source is None else KeptMemory(memory, self.source, self.module)
 
     def _check_time(self) -> None:
         for objective in self.named:
@@ -69,31 +56,47 @@ class Pretraining:
                     fix="keep only transforms that keep time (jitter, scaling, channel_dropout, time_mask, ...)",
                 )
 
+    def _check_needs(self) -> None:
+        known = frozenset() if self.surroundings is None else self.surroundings.known
+        for objective in self.named:
+            if lacking := sorted(objective.config.needs - known):
+                raise ConfigError(
+                    f"objective {objective.name} needs {', '.join(lacking)}",
+                    code="CONFIG_MEMORY",
+                    field="objectives",
+                    expected=sorted(objective.config.needs),
+                    got=sorted(known),
+                    fix="give Pretraining surroundings with a memory and relations",
+                )
+
     def num_views(self, stream: str) -> int:
-        """Views needed of a stream: the most any objective that reads it asks for."""
-        return max(objective.config.num_views for objective in self.named if stream in objective.streams)
+        """Views needed of a stream: the most any objective that reads it asks for; a momentum key is one more."""
+        least = 2 if self.kept is not None and self.kept.momentum is not None else 1
+        return max([least, *(o.config.num_views for o in self.named if stream in o.streams)])
 
     def outputs(self, batch: Batch, *, epoch: int) -> Outputs:
         results: Outputs = {"idx": batch.idx}
         for stream in sorted({s for objective in self.named for s in objective.streams}):
             signal = batch.signals[stream]
             results[f"present/{stream}"], results[f"content/{stream}"] = signal.present, batch.content[stream]
-            views = self.num_views(stream)
-            encoded = self._encode(stream, signal, batch.idx, views=views, epoch=epoch)
+            views = self._views(stream, signal, batch.idx, epoch=epoch)
+            encoded = encode_present(self.module.encoders[stream], views)
             for objective in self.named:
-                if stream in objective.streams:
+                if stream in objective.streams and objective.config.reads != "memory":
                     results |= self._project(objective, stream, encoded, signal)
+            if self.kept is not None and stream in self.kept.streams:
+                results |= self.kept.key(stream, views.select(torch.arange(len(views) - len(signal), len(views))))
         return results
 
-    def _encode(self, stream: str, signal: Signal, idx: Tensor, *, views: int, epoch: int) -> Encoded | None:
+    def _views(self, stream: str, signal: Signal, idx: Tensor, *, epoch: int) -> Signal:
+        """(V * B, ...) all views, view-major."""
         augment, seed = self.augments[stream], self.seed
         made = [
             augment(signal, Draws.keyed(idx, seed=seed, purpose=f"view/{stream}", epoch=epoch, view=view))
-            for view in range(views)
+            for view in range(self.num_views(stream))
         ]
         mask = None if made[0].mask is None else torch.cat([v.mask for v in made if v.mask is not None])
-        stacked = Signal(torch.cat([v.values for v in made]), mask, torch.cat([v.present for v in made]))
-        return encode_present(self.module.encoders[stream], stacked)
+        return Signal(torch.cat([v.values for v in made]), mask, torch.cat([v.present for v in made]))
 
     def _project(self, objective: NamedObjective, stream: str, encoded: Encoded | None, signal: Signal) -> Outputs:
         views = self.num_views(stream)
@@ -117,11 +120,12 @@ class Pretraining:
         """S of a stream nobody has in this micro-batch: shapes may not depend on who holds what."""
         return (self.module.encoders[stream](signal.select(torch.zeros(1, dtype=torch.long))).mask.shape[1],)
 
-    def embeddings(self, outputs: Outputs, objective: NamedObjective) -> Embeddings:
-        """The gathered outputs as this objective sees them."""
-        z = {s: outputs[f"z/{objective.name}/{s}"].transpose(0, 1) for s in objective.streams}
+    def embeddings(self, outputs: Outputs, objective: NamedObjective, *, step: int) -> Embeddings:
+        """The gathered outputs as this objective sees them at this step."""
+        reader = self.source if objective.config.reads == "memory" and self.source is not None else objective
+        z = {s: outputs[f"z/{reader.name}/{s}"].transpose(0, 1) for s in objective.streams}
         moments = objective.config.reads == "moments"
-        return Embeddings(
+        found = Embeddings(
             idx=outputs["idx"],
             views={} if moments else z,
             moments=z if moments else {},
@@ -129,23 +133,34 @@ class Pretraining:
             present={s: outputs[f"present/{s}"] for s in objective.streams},
             content={s: outputs[f"content/{s}"] for s in objective.streams},
         )
+        if self.surroundings is None:
+            return found
+        keys = {s: outputs[f"key/{s}"] for s in objective.streams if f"key/{s}" in outputs}
+        return self.surroundings.around(found, objective.config, keys=keys, step=step)
 
-    def loss(self, outputs: Outputs) -> LossTerms:
+    def loss(self, outputs: Outputs, *, step: int) -> LossTerms:
         terms = {}
         for objective in self.named:
-            found = self.losses[objective.name](self.embeddings(outputs, objective))
+            found = self.losses[objective.name](self.embeddings(outputs, objective, step=step))
             terms |= {f"{objective.name}/{name}": value for name, value in found.terms.items()}
         return LossTerms(terms)
 
     def total(self, terms: LossTerms) -> Tensor:
-        """sum(w_i L_i) / sum(w_i), L_i the mean of an objective's terms (design.md 9.5)."""
-        weighted = []
+        """sum(w_i L_i) / sum(w_i), L_i the mean of an objective's terms (design.md 9.5).
+
+        An objective without terms is not active yet and does not count. Raises ConfigError where none is active.
+        """
+        weighted, weights = [], 0.0
         for objective in self.named:
             own = [value for name, value in terms.terms.items() if name.startswith(f"{objective.name}/")]
-            weighted.append(objective.config.weight * torch.stack(own).mean())
-        return torch.stack(weighted).sum() / sum(objective.config.weight for objective in self.named)
+            if own:
+                weighted.append(objective.config.weight * torch.stack(own).mean())
+                weights += objective.config.weight
+        if not weighted:
+            raise ConfigError("no objective is active in the first epochs", code="CONFIG_MEMORY", field="objectives")
+        return torch.stack(weighted).sum() / weights
 
-    def monitors(self, outputs: Outputs) -> dict[str, float]:
+    def monitors(self, outputs: Outputs, *, step: int) -> dict[str, float]:
         found: dict[str, float] = {}
         for objective in self.named:
             for stream in objective.streams:
@@ -153,6 +168,30 @@ class Pretraining:
                 if objective.config.reads == "pooled" and not any(key.startswith(f"{stream}/") for key in found):
                     z = outputs[name][outputs[f"present/{stream}"]].detach()
                     found |= {f"{stream}/{key}": value for key, value in embedding_health(z).items()}
+        if self.surroundings is not None:
+            found |= self._monitor_surroundings(outputs, step)
+        return found
+
+    @torch.no_grad()
+    def _monitor_surroundings(self, outputs: Outputs, step: int) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for objective in self.named:
+            loss, embeddings = self.losses[objective.name], self.embeddings(outputs, objective, step=step)
+            values = loss.monitors(embeddings) if isinstance(loss, Monitored) else {}
+            found |= {f"{objective.name}/{name}": value for name, value in values.items()}
+            found |= self._false_negatives(objective, embeddings)
+        if self.surroundings is not None and self.surroundings.memory is not None:
+            found |= self.surroundings.memory.diagnostics() | self.surroundings.agreement()
+        return found
+
+    def _false_negatives(self, objective: NamedObjective, embeddings: Embeddings) -> dict[str, float]:
+        """Share of negatives of the anchor's class, where an objective weighs them by pseudo-labels."""
+        classes = None if self.surroundings is None else self.surroundings.classes(embeddings.idx)
+        found: dict[str, float] = {}
+        if classes is not None and "clusters" in objective.config.needs:
+            for stream in objective.streams:
+                shares = false_negative_shares(entries_of(embeddings, stream, clusters=True), classes)
+                found |= {f"{objective.name}/{stream}/{name}": value for name, value in shares.items()}
         return found
 
 

@@ -63,9 +63,9 @@ class GlobalStep:
             leaves[name] = leaf.requires_grad_() if leaf.is_floating_point() else leaf
         return leaves
 
-    def loss(self, leaves: Outputs) -> tuple[LossTerms, Tensor]:
+    def loss(self, leaves: Outputs, *, step: int) -> tuple[LossTerms, Tensor]:
         """Terms and total of the global batch, the same bits on every rank."""
-        terms = self.task.loss(leaves)
+        terms = self.task.loss(leaves, step=step)
         return terms, self.task.total(terms)
 
     def backward(self, own: Sequence[Outputs], micro: Sequence[int], leaves: Outputs) -> None:

@@ -1,6 +1,6 @@
 """Everything an exact resume needs, as checkpoint parts and back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from pydantic import JsonValue
@@ -31,15 +31,17 @@ class TrainState:
         for name, parameter in self.task.module.named_parameters():
             self.average[name].lerp_(parameter.detach(), 1 - decay)
 
-    def parts(self) -> dict[str, dict[str, Tensor]]:
-        """Checkpoint files: name -> tensors."""
-        parts: dict[str, dict[str, Tensor]] = {
-            "model": dict(self.task.module.state_dict()),
-            "optimizer": optimizer_tensors(self.optimizer),
-            "objectives": dict(self.task.objectives.state_dict()),
+    def parts(self) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+        """Files of a checkpoint, the same on every rank; every rank goes through all of them."""
+        weights: dict[str, dict[str, Tensor]] = {
             "average": dict(self.average),
+            "model": dict(self.task.module.state_dict()),
+            "objectives": dict(self.task.objectives.state_dict()),
+            "optimizer": optimizer_tensors(self.optimizer),
         }
-        return {name: tensors for name, tensors in parts.items() if tensors}
+        yield from ((name, tensors) for name, tensors in weights.items() if tensors)
+        if self.task.kept is not None:
+            yield from self.task.kept.parts()
 
     def position(self) -> dict[str, JsonValue]:
         """Cursor and step as JSON."""
@@ -57,6 +59,8 @@ class TrainState:
         load_optimizer_tensors(self.optimizer, checkpoint.part("optimizer"))
         if self.ema_decay is not None:
             self.average = checkpoint.part("average")
+        if self.task.kept is not None:
+            self.task.kept.restore(checkpoint.part)
         position = checkpoint.state["position"]
         if not isinstance(position, dict):
             raise CheckpointError("checkpoint has no position", code="CKPT_MISSING", field="position")

@@ -57,7 +57,7 @@ def make_fit(recipe: Recipe, folder: Path, after_epoch: object) -> Fit:
     task = build_pretraining(recipe, build_modalities(recipe, dataset, seed=recipe.seed))
     return Fit(
         task=task,
-        order=pretraining_order(recipe, [dataset.index]),
+        order=pretraining_order(recipe, [dataset.index], dataset.manifest.labels),
         read=batch_reader(dataset, list(recipe.streams)),
         config=config,
         worker=SingleWorker(),

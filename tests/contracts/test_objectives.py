@@ -1,6 +1,7 @@
 """What every member of the union of objectives gets for free. A new member is tested by being in the union."""
 
-from typing import get_args
+import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,44 +11,27 @@ from torch import Tensor
 from pipeline.objectives.catalogue import AnyObjective
 from pipeline.objectives.spec import ObjectiveConfig
 from pipeline.types import Embeddings
+from tests.contracts.objective_examples import BATCH, DEFAULTS, STREAMS, VARIANTS, embeddings, permuted
 
-MEMBERS: list[type[ObjectiveConfig]] = list(get_args(get_args(AnyObjective)[0]))
-STREAMS = ("imu", "photo", "note")
-BATCH, MOMENTS, DIM = 8, 6, 5
-
-
-def embeddings(config: ObjectiveConfig, *, dtype: torch.dtype = torch.float64, absent: bool = False) -> Embeddings:
-    generator = torch.Generator().manual_seed(3)
-    views = max(2, config.num_views)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
-
-    present = {name: torch.ones(BATCH, dtype=torch.bool) for name in STREAMS}
-    if absent:
-        for offset, name in enumerate(STREAMS):
-            present[name][offset::3] = False
-    return Embeddings(
-        idx=torch.arange(BATCH),
-        views={name: draw(views, BATCH, DIM) for name in STREAMS},
-        moments={name: draw(views, BATCH, MOMENTS, DIM) for name in STREAMS},
-        moments_mask={name: torch.ones(BATCH, MOMENTS, dtype=torch.bool) for name in STREAMS},
-        present=present,
-        content={name: torch.arange(BATCH) for name in STREAMS},
-    )
+EXAMPLES = DEFAULTS + VARIANTS
 
 
 def inputs_of(found: Embeddings, config: ObjectiveConfig) -> dict[str, Tensor]:
-    return found.views if config.reads == "pooled" else found.moments
+    return found.moments if config.reads == "moments" else found.views
 
 
 def total(config: ObjectiveConfig, found: Embeddings) -> Tensor:
     return config.build(STREAMS)(found).total()
 
 
-@pytest.fixture(params=MEMBERS, ids=lambda member: member.__name__)
+def name_of(config: ObjectiveConfig) -> str:
+    changed = config.model_dump(exclude_defaults=True, exclude={"relation"})
+    return "-".join([type(config).__name__, *(f"{key}={value}" for key, value in changed.items())])
+
+
+@pytest.fixture(params=EXAMPLES, ids=name_of)
 def config(request: pytest.FixtureRequest) -> ObjectiveConfig:
-    return request.param()
+    return request.param
 
 
 def test_loss_is_finite_and_its_gradient_reaches_every_stream(config: ObjectiveConfig) -> None:
@@ -65,14 +49,7 @@ def test_loss_is_finite_and_its_gradient_reaches_every_stream(config: ObjectiveC
 def test_the_order_of_the_batch_does_not_matter(config: ObjectiveConfig) -> None:
     found = embeddings(config, absent=True)
     order = torch.randperm(BATCH, generator=torch.Generator().manual_seed(1))
-    shuffled = Embeddings(
-        idx=found.idx[order],
-        views={name: z[:, order] for name, z in found.views.items()},
-        moments={name: z[:, order] for name, z in found.moments.items()},
-        moments_mask={name: mask[order] for name, mask in found.moments_mask.items()},
-        present={name: mask[order] for name, mask in found.present.items()},
-        content={name: content[order] for name, content in found.content.items()},
-    )
+    shuffled = permuted(found, order)
 
     torch.testing.assert_close(total(config, shuffled), total(config, found), rtol=1e-10, atol=1e-10)
 
@@ -98,13 +75,42 @@ def test_a_batch_without_anybody_is_a_zero_with_a_graph(config: ObjectiveConfig)
     loss = total(config, found)
     loss.backward()
 
-    assert float(loss) == 0.0
+    assert loss.item() == 0.0
+    assert all(z.grad is None or z.grad.abs().max() == 0 for z in inputs_of(found, config).values())
+
+
+def test_no_gradient_reaches_the_memory(config: ObjectiveConfig) -> None:
+    found = embeddings(config)
+    kept = [rows.requires_grad_() for m in found.mined.values() for rows in (m.positive, m.candidates)]
+    kept += [rows.requires_grad_() for keys in found.keys.values() for rows in (keys.keys, keys.queue)]
+
+    total(config, found).backward()
+
+    assert all(rows.grad is None for rows in kept)
+
+
+def test_objective_asks_for_what_it_uses_and_waits_while_the_memory_has_nothing(config: ObjectiveConfig) -> None:
+    found = embeddings(config)
+    bare = replace(found, mined={}, keys={}, clusters={}, links=None)
+    only = replace(
+        bare,
+        mined=found.mined if "mined" in config.needs else {},
+        keys=found.keys if "keys" in config.needs else {},
+        clusters=found.clusters if "clusters" in config.needs else {},
+        links=found.links if "links" in config.needs else None,
+    )
+    active = not config.needs & {"mined", "keys", "links"}
+
+    torch.testing.assert_close(total(config, only), total(config, found), rtol=0, atol=0)
+    assert bool(config.build(STREAMS)(bare).terms) == active
 
 
 def test_matching_views_score_better_than_mismatched_ones(config: ObjectiveConfig) -> None:
     found = embeddings(config)
     inputs = inputs_of(found, config)
     pattern = next(iter(inputs.values())).detach()[:1] * 3
+    if "links" in config.needs:
+        pattern = pattern[:, torch.arange(BATCH) // 2 * 2]
     with torch.no_grad():
         for z in inputs.values():
             z.copy_(pattern.expand_as(z))
@@ -126,10 +132,20 @@ def test_bfloat16_embeddings_give_nearly_the_float32_loss(config: ObjectiveConfi
     torch.testing.assert_close(actual, expected, rtol=0.05, atol=0.05)
 
 
+def test_autocast_does_not_lower_the_precision_of_a_loss(config: ObjectiveConfig) -> None:
+    expected = total(config, embeddings(config, dtype=torch.float32))
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        actual = total(config, embeddings(config, dtype=torch.float32))
+
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+
+
 def test_config_survives_json_and_documents_itself(config: ObjectiveConfig) -> None:
     adapter: TypeAdapter[ObjectiveConfig] = TypeAdapter(AnyObjective)
 
     assert adapter.validate_json(config.model_dump_json()) == config
+    assert adapter.validate_python(json.loads(config.model_dump_json())) == config
     assert "arXiv" in (type(config).__doc__ or "").replace("arxiv", "arXiv")
     for name, info in type(config).model_fields.items():
         assert info.description, f"{type(config).__name__}.{name} has no docstring"

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.evaluate.cluster_agreement import Agreement, SpaceSummary
+from pipeline.evaluate.cluster_browser import ClusterBrowser, Sample
+from pipeline.evaluate.cluster_choice import ChosenCluster
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
+from pipeline.evaluate.relation_summary import ColumnConsistency, RelationSummary
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
 from pipeline.evaluate.results import ResultRow, verdict
+from pipeline.evaluate.shown_streams import Texts
 
 ATTACK = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}'
 
@@ -53,6 +58,34 @@ def rows() -> list[ResultRow]:
     ]
 
 
+def summary(space: str, column: str, *, ami: float = 0.62) -> SpaceSummary:
+    label = Agreement("activity", "label", 9, 3, 0.4, 0.31)
+    unknown = Agreement("site", "group", 0, 0, None, None)
+    return SpaceSummary(space, 2, (6, 2, 1), (label, Agreement(column, "group", 9, 3, 0.7, ami), unknown))
+
+
+def browser(name: str) -> ClusterBrowser:
+    cluster = ChosenCluster(3, ("largest",), 6, 0.6, name, 0.5, (4,))
+    return ClusterBrowser(name, [cluster], [Sample(name, name, name)], {name: Texts([name], np.ones(1, bool))})
+
+
+def relation(column: str, *, is_nuisance: bool = True) -> RelationSummary:
+    values: dict[str, float | None] = {"node": 0.98, "edge": 0.5, "majority": 0.25}
+    return RelationSummary(
+        kind="same",
+        num_links=480,
+        mean_degree=15.0,
+        isolated_share=0.125,
+        components={"count": 4, "largest": 16},
+        findings={"uses_label": False, "outside": 3, "duplicates": 0},
+        columns={
+            column: ColumnConsistency(is_label=False, consistency=values, chance=0.25, level="encodes"),
+            "site": ColumnConsistency(is_label=False, consistency={"node": None}, chance=1.0, level="undefined"),
+        },
+        verdict={"encodes": "nuisance", "sentence": f"encodes {column}", "is_nuisance": is_nuisance},
+    )
+
+
 def full(name: str = "demo") -> ReportData:
     return ReportData(
         title=name,
@@ -62,6 +95,10 @@ def full(name: str = "demo") -> ReportData:
         maps=[EmbeddingMap(name, np.eye(2), {"label": [name, "b"], name: ["c", "d"]})],
         confusions=[Confusion(name, np.eye(2, dtype=int), [name, "b"])],
         chance=0.25,
+        label="activity",
+        pseudo_labels=[summary(name, name)],
+        browsers=[browser(name)],
+        relations={name: relation(name)},
         warnings=[name],
         provenance={name: name},
         config=f"name: {name}",
@@ -75,6 +112,8 @@ def test_names_are_escaped_everywhere() -> None:
     assert "script" not in page.tags
     assert set(page.links) == {link for link in page.links if link.startswith("data:image/png;base64,")}
     assert ATTACK in page.texts
+    assert f"Clusters of {ATTACK} follow {ATTACK} (AMI 0.62) more than the label activity (AMI 0.31)." in page.texts
+    assert f"{ATTACK} encodes {ATTACK}." in page.texts
     assert not any(text == "49" for text in page.texts)
 
 
@@ -102,6 +141,71 @@ def test_the_table_puts_each_number_where_it_belongs() -> None:
     assert "largest class gives 25.0 %" in html
 
 
+def lines_of(html: str, heading: str) -> list[str]:
+    """Table rows of a section as words."""
+    section = html.split(f"<h2>{heading}</h2>")[1].split("</section>")[0]
+    rows = re.findall(r"<tr.*?</tr>", section, re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in rows]
+
+
+def test_pseudo_labels_have_a_line_per_space_and_a_sentence_on_what_they_follow() -> None:
+    summaries = [summary("imu", "device"), summary("fused", "device", ami=0.02)]
+    html = render_report(
+        ReportData(title="t", description="", rows=[], label="activity", pseudo_labels=summaries), plots=[]
+    )
+
+    assert lines_of(html, "Pseudo-labels") == [
+        "Clusters of number sizes largest share activity label device group site group",
+        "imu 3 2 samples in none 1–6 median 2 66.7 % 0.31 NMI 0.40 0.62 NMI 0.70 –",
+        "fused 3 2 samples in none 1–6 median 2 66.7 % 0.31 NMI 0.40 0.02 NMI 0.70 –",
+    ]
+    assert re.findall(r'class="best">([^<]+)', html) == ["0.62", "0.31"]
+    assert re.findall(r"<li>([^<]+)", html) == [
+        "Clusters of imu follow device (AMI 0.62) more than the label activity (AMI 0.31).",
+        "Clusters of fused follow the label activity (AMI 0.31) more than any group (at most device, AMI 0.02).",
+    ]
+
+
+def test_clusters_that_follow_nothing_have_no_best_column() -> None:
+    agreements = (Agreement("activity", "label", 9, 3, 0.2, 0.01), Agreement("device", "group", 9, 3, 0.1, -0.01))
+    empty = SpaceSummary("note", 9, (), (Agreement("activity", "label", 0, 0, None, None), agreements[1]))
+    summaries = [SpaceSummary("imu", 0, (9,), agreements), empty]
+    data = ReportData(title="t", description="", rows=[], label="activity", pseudo_labels=summaries)
+
+    html = render_report(data, plots=[])
+
+    assert 'class="best"' not in html
+    assert lines_of(html, "Pseudo-labels")[2] == "note 0 9 samples in none 0.0 % – -0.01 NMI 0.10"
+
+
+def test_relations_have_a_line_each_and_their_verdict() -> None:
+    relations = {"gear": relation("device"), "day": relation("session", is_nuisance=False)}
+    html = render_report(ReportData(title="t", description="", rows=[], relations=relations), plots=[])
+
+    assert lines_of(html, "Relations") == [
+        "Relation links mean degree isolated parts device site session",
+        "gear same 480 15.0 12.5 % 4 largest 16 0.98 chance 0.25 edge 0.50, maj 0.25 – –",
+        "day same 480 15.0 12.5 % 4 largest 16 – – 0.98 chance 0.25 edge 0.50, maj 0.25",
+    ]
+    found = [" ".join(re.sub(r"<[^>]+>", " ", item).split()) for item in re.findall(r"<li>.*?</li>", html, re.DOTALL)]
+    outside = "3 rows touch samples outside the pretraining split and were dropped"
+    assert found == [
+        f"gear encodes device. It encodes nuisance columns only. {outside}",
+        f"day encodes session. {outside}",
+    ]
+
+
+def test_a_wide_figure_gets_the_width_of_the_page() -> None:
+    data = full()
+    html = render_report(data)
+    wide = re.findall(r'<figure class="wide"><img src="data:image/png;base64,([^"]+)', html)
+
+    assert [base64.b64decode(picture) for picture in wide] == [
+        plot.png for plot in report_plots(data) if plot.section == "clusters"
+    ]
+    assert Image.open(io.BytesIO(base64.b64decode(wide[0]))).width >= 1150
+
+
 def test_every_plot_is_in_the_page_and_saved_as_the_same_picture(tmp_path: Path) -> None:
     plots = report_plots(full())
     html = render_report(full(), plots)
@@ -115,6 +219,7 @@ def test_every_plot_is_in_the_page_and_saved_as_the_same_picture(tmp_path: Path)
         "confusion_0",
         "embedding_0_label",
         "embedding_0_demo",
+        "clusters_demo",
         "pretrain_loss",
         "pretrain_health",
     ]

@@ -4,18 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.objectives.cross import CrossModal, standard_scores, symmetric_info_nce
-from pipeline.objectives.info_nce import distinct
+from pipeline.objectives.repel import Entries
 from pipeline.types import Embeddings
 from tests.references import fixture_a, symmetric_info_nce_loop
 
 
 def test_symmetric_form_equals_published_value() -> None:
     first, second = fixture_a()
-    everyone = torch.ones(6, dtype=torch.bool)
+    entries = Entries(torch.ones(6, dtype=torch.bool), torch.arange(6)[:, None])
 
-    loss = symmetric_info_nce(
-        first, second, paired=everyone, negatives=torch.ones(6, 6, dtype=torch.bool), temperature=0.07
-    )
+    loss = symmetric_info_nce(first, second, entries=entries, temperature=0.07)
 
     assert abs(float(loss) - 3.50652236) < 1e-6
 
@@ -28,10 +26,9 @@ def test_symmetric_form_equals_published_value() -> None:
 def test_equals_loop_with_unpaired_and_equal_samples(paired: list[bool], content: list[int]) -> None:
     first, second = fixture_a()
     expected = symmetric_info_nce_loop(first, second, paired, content, 0.1)
+    entries = Entries(torch.tensor(paired), torch.tensor(content)[:, None])
 
-    actual = symmetric_info_nce(
-        first, second, paired=torch.tensor(paired), negatives=distinct(torch.tensor(content)), temperature=0.1
-    )
+    actual = symmetric_info_nce(first, second, entries=entries, temperature=0.1)
 
     assert float(actual) == pytest.approx(expected, abs=1e-9)
 

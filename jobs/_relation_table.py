@@ -1,0 +1,70 @@
+"""Relations on the console: one aligned row each, and what each encodes in a sentence."""
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue, TypeAdapter
+
+from jobs._console import Cells, Console, plain_table
+from modalities.spec import Config
+
+
+class _Column(Config, extra="ignore"):
+    consistency: dict[str, float | None]
+    chance: float | None
+
+
+class _Report(Config, extra="ignore"):
+    kind: str
+    num_samples: int
+    num_links: int
+    mean_degree: float
+    isolated_share: float
+    components: dict[str, int]
+    findings: dict[str, bool | int | str | None]
+    columns: dict[str, _Column]
+    verdict: dict[str, str | bool]
+
+
+_COUNTED = {
+    "outside": "rows touch samples outside the pretraining split and were dropped",
+    "self_loops": "rows link a sample to itself and were dropped",
+    "duplicates": "rows repeat another one and were dropped",
+    "one_directional": "links had one direction and were completed",
+    "unknown": "samples lack a value",
+}
+
+
+def show_relations(console: Console, reports: Mapping[str, JsonValue], *, title: str) -> None:
+    """Print reports by name, as `RelationReport.to_json` gives them; each column's consistency stands before chance."""
+    found = TypeAdapter(dict[str, _Report]).validate_python(reports)
+    columns = list(dict.fromkeys(name for report in found.values() for name in report.columns))
+    header = ("relation", "kind", "links", "mean degree", "isolated", "components", *columns)
+    console.line(title)
+    for line in plain_table([header, *(_cells(name, report, columns) for name, report in found.items())]).split("\n"):
+        console.line(line)
+    for name, report in found.items():
+        console.line(f"{name} {report.verdict['sentence']}")
+        if report.findings.get("uses_label"):
+            console.line(f"  {name} is built from a label: what it encodes of it is no evidence")
+        for key, text in _COUNTED.items():
+            if number := report.findings.get(key):
+                console.line(f"  {number} {text}")
+        if report.verdict["is_nuisance"]:
+            console.line(f"warning: {name} says nothing about any label: training on it teaches the groups it encodes")
+
+
+def _cells(name: str, report: _Report, columns: list[str]) -> Cells:
+    return (
+        name,
+        report.kind,
+        str(report.num_links),
+        f"{report.mean_degree:.1f}",
+        f"{100 * report.isolated_share:.1f} %",
+        str(report.components["count"]),
+        *(_figures(report.columns[column]) if column in report.columns else "" for column in columns),
+    )
+
+
+def _figures(column: _Column) -> str:
+    node = column.consistency["node"]
+    return "" if node is None or column.chance is None else f"{node:.2f} ({column.chance:.2f})"

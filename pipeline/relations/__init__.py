@@ -1,0 +1,1 @@
+"""Graphs of pretraining samples that belong together, and what such a graph encodes."""

@@ -1,0 +1,143 @@
+"""Does each part of inter-sample and relational learning teach what it claims? On planted factors, seed by seed.
+
+    python -m tests.benchmarks.learning_gates [--seeds 0 1 2 3 4] [--variants intra inter ...] [--out runs/gates]
+
+Every variant and seed is a run of its own of gates.yaml on one shared data set; a finished one
+is not run again, so the command can be stopped and typed again. Two runs at a time, one thread each. Prints a table of
+mean and sample sd over seeds, paired differences, and whether each gate holds.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from sklearn.cluster import KMeans
+from sklearn.metrics import normalized_mutual_info_score
+
+from pipeline.data.index import load_index
+
+RECIPE = Path(__file__).with_name("gates.yaml")
+INTER = "{kind: inter, weight: 0.25, MORE}"
+RELATION = ["relations={tag: {kind: same, column: tag}, device: {kind: same, column: device}}"]
+
+
+def _objectives(*entries: str) -> str:
+    return f"objectives=[{', '.join(entries)}]"
+
+
+def _inter(more: str = "") -> list[str]:
+    return [_objectives("{kind: intra, weight: 0.75}", INTER.replace(", MORE", f", {more}" if more else ""))]
+
+
+def _relational(name: str) -> list[str]:
+    relation = f"{{kind: relational, relation: {name}, weight: 0.5}}"
+    return [_objectives("{kind: intra}", relation), *RELATION]
+
+
+VARIANTS = {
+    "intra": [_objectives("{kind: intra}")],
+    "inter": _inter(),
+    "inter, margin +0.35": _inter("margin: 0.35"),
+    "inter, hard": _inter("sampling: hard"),
+    "inter, many positives": _inter("positives: many"),
+    "intra, weights": [_objectives("{kind: intra, false_negatives: true}")],
+    "relation tag": _relational("tag"),
+    "relation device": _relational("device"),
+}
+FIGURES = ("linear/1", "linear/5", "linear/10", "linear/100", "knn/100")
+GATES = (
+    ("inter on at 1 % labels: at least +2 points", "inter", "intra", "linear/1", 0.02),
+    ("inter on at 5 % labels: at least +2 points", "inter", "intra", "linear/5", 0.02),
+    ("inter on at 100 % labels: never worse", "inter", "intra", "linear/100", 0.0),
+    ("clusters follow the activity more with inter", "inter", "intra", "nmi", 0.0),
+    ("negative margin not worse than positive", "inter", "inter, margin +0.35", "linear/5", 0.0),
+    ("semi-hard not worse than hard", "inter", "inter, hard", "linear/5", 0.0),
+    ("a tag relation raises kNN", "relation tag", "intra", "knn/100", 0.0),
+    ("a device relation does not raise kNN (tag minus device)", "relation tag", "relation device", "knn/100", 0.0),
+)
+
+
+def main() -> None:
+    """Run what is missing and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--out", type=Path, default=Path("runs/gates"))
+    options = parser.parse_args()
+    _kindred("ingest", [f"out={options.out}/ingest"])
+    jobs = [(variant, seed) for seed in options.seeds for variant in options.variants]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda job: _run(options, *job), jobs))
+    table: dict[str, list[dict[str, float]]] = {}
+    for (variant, _), figures in zip(jobs, found, strict=True):
+        table.setdefault(variant, []).append(figures)
+    print(report(table))
+
+
+def _run(options: argparse.Namespace, variant: str, seed: int) -> dict[str, float]:
+    folder = options.out / f"{variant.translate(str.maketrans({' ': '_', ',': '', '+': 'p', '.': ''}))}-seed{seed}"
+    given = [*VARIANTS[variant], f"seed={seed}", f"out={folder}", f"data.path={options.out}/ingest/data"]
+    _kindred("pretrain", [*given, *options.overrides])
+    _kindred("probe", [*given, *options.overrides])
+    metrics = json.loads((folder / "result.json").read_text())["metrics"]
+    figures = {name: metrics[f"probe/fused/{name}/accuracy"] for name in FIGURES}
+    figures["nmi"] = _nmi(folder, options.out / "ingest" / "data")
+    weighted = [value for name, value in metrics.items() if name.endswith("/false_negatives")]
+    plain = [value for name, value in metrics.items() if name.endswith("/false_negatives_unweighted")]
+    return figures | ({"false negatives": weighted[0], "unweighted": plain[0]} if weighted else {})
+
+
+def _kindred(verb: str, arguments: list[str]) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "jobs", verb, str(RECIPE), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+
+
+def _nmi(run: Path, data: Path) -> float:
+    """Agreement of k-means on frozen training features with the activity, the same for every variant."""
+    index = load_index(data)
+    rows, activity = index.rows("train"), index.labels("activity")
+    table = pq.read_table(run / "probe" / "features.parquet")
+    name = next(n for n in table.column_names if n.startswith("imu"))
+    features = np.stack(table.column(name).to_numpy(zero_copy_only=False))[rows]
+    clusters = KMeans(15, n_init=3, random_state=0).fit_predict(features / np.linalg.norm(features, axis=1)[:, None])
+    return float(normalized_mutual_info_score(activity[rows], clusters))
+
+
+def report(table: dict[str, list[dict[str, float]]]) -> str:
+    """Markdown: figures in percent, mean ± sample sd over seeds; then the gates as paired differences."""
+    names = [*FIGURES, "nmi"]
+    lines = ["| variant | " + " | ".join(names) + " |", "|---" + "|---:" * len(names) + "|"]
+    for variant, seeds in table.items():
+        lines.append(f"| {variant} | " + " | ".join(_cell([100 * s[name] for s in seeds]) for name in names) + " |")
+    lines.append("")
+    for text, first, second, name, least in GATES:
+        if first in table and second in table:
+            pairs = zip(table[first], table[second], strict=True)
+            gains = [100 * (a[name] - b[name]) for a, b in pairs]
+            verdict = "holds" if statistics.mean(gains) >= 100 * least else "DOES NOT HOLD"
+            lines.append(f"- {text}: {_cell(gains)} ({verdict}; each seed: {', '.join(f'{g:+.1f}' for g in gains)})")
+    for variant, seeds in table.items():
+        if "unweighted" in seeds[0]:
+            before, after = ([100 * s[name] for s in seeds] for name in ("unweighted", "false negatives"))
+            lines.append(f"- {variant}: false negatives {_cell(before)} % unweighted, {_cell(after)} % weighted")
+    return "\n".join(lines)
+
+
+def _cell(values: list[float]) -> str:
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"
+
+
+if __name__ == "__main__":
+    main()

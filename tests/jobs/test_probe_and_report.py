@@ -1,0 +1,172 @@
+"""The probe and report stages of a tiny run, with and without pseudo-labels and relations."""
+
+import csv
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from jobs._run_folder import RunFolder, read_json
+from jobs.assemble import Dataset, open_dataset, source_of
+from jobs.configs import Recipe
+from jobs.probe import probe
+from jobs.report import report, report_data
+from jobs.stages import STAGES, Context
+from pipeline.config import load_config
+from pipeline.errors import DataError
+from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, write_pseudo_labels
+from pipeline.evaluate.report import report_plots
+from pipeline.evaluate.shown_streams import Pictures, Series, Texts
+from pipeline.tracking import Spool
+
+RECIPE = Path(__file__).parents[1] / "e2e" / "tiny.yaml"
+SMALL = [
+    "data.generate.events_per_session=12",
+    "pretrain.epochs=1",
+    "pretrain.batch_size=8",
+    "probe.label_percents=[100]",
+    "subsets=[[imu]]",
+]
+
+
+def context_of(folder: Path, *overrides: str) -> Context:
+    spool = Spool(folder / "tracking" / "test.jsonl")
+    recipe = load_config(Recipe, RECIPE, [*SMALL, f"out={folder}", *overrides])
+    return Context(recipe, RunFolder(folder), spool, spool)
+
+
+def finish(context: Context, stage: str) -> None:
+    context.folder.finish(stage, {"metrics": {}, **STAGES[stage].body(context)})
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    folder = tmp_path_factory.mktemp("probe") / "run"
+    context = context_of(folder)
+    for stage in ("ingest", "pretrain"):
+        finish(context, stage)
+    (folder / "pretrain" / PSEUDO_LABELS_NAME).unlink(missing_ok=True)  # each test has its own
+    yield folder
+    torch.use_deterministic_algorithms(deterministic)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def folder(pretrained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pretrained, tmp_path / "run"))
+
+
+def pseudo_labels(folder: Path, context: Context) -> tuple[Dataset, np.ndarray]:
+    """photo: the subject; note: the label, except of the first sample, which has none."""
+    dataset = open_dataset(source_of(context.recipe))
+    train = dataset.index.rows("train")
+    subject = np.unique(dataset.index.group("subject")[train], return_inverse=True)[1].astype(np.int32)
+    note = dataset.index.labels("activity")[train].astype(np.int32)
+    note[0] = -1
+    write_pseudo_labels(folder / "pretrain" / PSEUDO_LABELS_NAME, PseudoLabels(train, {"photo": subject, "note": note}))
+    return dataset, train
+
+
+def test_a_run_without_pseudo_labels_is_as_it_was(folder: Path) -> None:
+    context = context_of(folder)
+    found = probe(context)
+    context.folder.finish("probe", found)
+    report(context)
+
+    drawn = read_json(folder / "probe" / "figures.json") or {}
+    assert [m["title"] for m in drawn["maps"]] == ["Test samples, fused features"]  # pyright: ignore
+    assert drawn.keys() == {"maps", "confusions"}
+    assert not [name for name in found["metrics"] if name.startswith("pseudo_labels")]  # pyright: ignore
+    html = (folder / "report.html").read_text()
+    assert "Pseudo-labels" not in html
+    assert "<h2>Relations" not in html
+
+
+def test_pseudo_labels_are_measured_drawn_and_shown(folder: Path) -> None:
+    context = context_of(folder)
+    dataset, train = pseudo_labels(folder, context)
+    found = probe(context)
+    context.folder.finish("probe", found)
+    finish(context, "relations")
+
+    metrics, warnings = found["metrics"], found["warnings"]
+    assert isinstance(metrics, dict)
+    assert isinstance(warnings, list)
+    assert metrics["pseudo_labels/photo/subject/ami"] == pytest.approx(1)
+    assert metrics["pseudo_labels/note/activity/nmi"] == pytest.approx(1)
+    assert metrics["pseudo_labels/photo/clusters"] == len(set(dataset.index.group("subject")[train]))
+    assert 0 < metrics["pseudo_labels/note/max_share"] < 1  # pyright: ignore
+    assert {f"pseudo_labels/note/{column}/ami" for column in ("device", "session")} <= metrics.keys()
+    assert any(str(text).startswith("Clusters of photo follow subject (AMI 1.00) more than") for text in warnings)
+    assert not any(str(text).startswith("Clusters of note") for text in warnings)
+
+    data = report_data(context.recipe, context.folder)
+    own = data.maps[1]
+    assert own.title.startswith("Training samples")
+    assert own.groups.keys() == {"activity", "subject", "pseudo-label photo", "pseudo-label note"}
+    assert own.groups["pseudo-label note"][0] == "none"
+    named = dict(zip(own.groups["subject"], own.groups["pseudo-label photo"], strict=True))
+    assert len(set(named.values())) == len(named)
+    assert {plot.name for plot in report_plots(data)} >= {"clusters_photo", "clusters_note"}
+    report(context)
+    html = (folder / "report.html").read_text()
+    assert "<h2>Pseudo-labels" in html
+    assert "<h2>Relations" in html
+    assert '"figures/clusters_photo.png"' in (folder / "tracking" / "test.jsonl").read_text()
+
+
+def test_the_browser_shows_the_samples_as_they_were_recorded(folder: Path) -> None:
+    context = context_of(folder)
+    dataset, _ = pseudo_labels(folder, context)
+    context.folder.finish("probe", probe(context))
+
+    browser = next(b for b in report_data(context.recipe, context.folder).browsers if b.space == "photo")
+
+    idx = [sample for cluster in browser.clusters for sample in cluster.idx]
+    names, classes = dataset.manifest.labels["activity"], dataset.index.labels("activity")
+    key, subject = dataset.index.key, dataset.index.group("subject")
+    assert [s.key for s in browser.samples] == key[idx].tolist()
+    assert [s.label for s in browser.samples] == [names[k] for k in classes[idx]]
+    assert [s.subject for s in browser.samples] == subject[idx].tolist()
+    assert [len({subject[i] for i in cluster.idx}) for cluster in browser.clusters] == [1] * len(browser.clusters)
+    imu, photo, note = (browser.streams[name] for name in ("imu", "photo", "note"))
+    assert isinstance(imu, Series)
+    assert isinstance(photo, Pictures)
+    assert isinstance(note, Texts)
+    assert list(imu.channels)[:2] == ["acc_x", "acc_y"]
+    assert photo.values.shape[1:] == (64, 64, 3)
+    with (folder / "raw" / "records.csv").open() as file:
+        raw = {row["key"]: row["note"] for row in csv.DictReader(file)}
+    assert [bool(raw[sample.key]) for sample in browser.samples] == note.present.tolist()
+    for text, sample in zip(note.values, browser.samples, strict=True):
+        assert raw[sample.key].lower().startswith(text.strip())
+        assert bool(text) == bool(raw[sample.key])
+
+
+def test_pseudo_labels_need_no_label(folder: Path) -> None:
+    context = context_of(folder, "label=null", "finetune=null")
+    assert probe(context) == {"skipped": "the recipe has no label", "metrics": {}}
+    assert not (folder / "probe" / "figures.json").exists()
+    pseudo_labels(folder, context)
+
+    found = probe(context)
+    context.folder.finish("probe", found)
+    data = report_data(context.recipe, context.folder)
+
+    assert found["skipped"] == "the recipe has no label"
+    assert found["metrics"]["pseudo_labels/photo/subject/ami"] == pytest.approx(1)  # pyright: ignore
+    assert found["warnings"] == []
+    assert [m.groups.keys() for m in data.maps] == [{"subject", "pseudo-label photo", "pseudo-label note"}]
+    assert {sample.label for browser in data.browsers for sample in browser.samples} == {""}
+    assert {cluster.purity for browser in data.browsers for cluster in browser.clusters} == {None}
+
+
+def test_damaged_pseudo_labels_stop_the_probe(folder: Path) -> None:
+    (folder / "pretrain" / PSEUDO_LABELS_NAME).write_bytes(b"PAR1")
+
+    with pytest.raises(DataError, match="PSEUDO_LABELS"):
+        probe(context_of(folder))
