@@ -7,9 +7,9 @@ from pydantic import Field
 from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.inter import InterSample
 from pipeline.objectives.intra import IntraSample
-from pipeline.objectives.keys import MomentumKeys
 from pipeline.objectives.meta_path_views import MetaPathViews
 from pipeline.objectives.moments import Moments
+from pipeline.objectives.momentum_keys import MomentumKeys
 from pipeline.objectives.relational import Relational
 
 AnyObjective = Annotated[

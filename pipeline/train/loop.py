@@ -241,16 +241,16 @@ class _Loop:
 
     def _log(self, total: torch.Tensor, terms: LossTerms, leaves: Outputs, norm: float) -> None:
         step, last = self.state.step, self.state.step == self.num_steps
+        metrics: dict[str, float] = {}
+        if step % self.config.monitor_every == 0 or last:  # on every rank: what they look at may be gathered
+            metrics |= {f"health/{name}": value for name, value in self.fit.task.monitors(leaves, step=step).items()}
         if self.fit.worker.rank != 0:
             return
-        metrics: dict[str, float] = {}
         if step % self.config.log_every == 0 or last or step == 1:
             metrics |= {"loss/total": float(total.detach())}
             metrics |= {f"loss/{name}": float(value.detach()) for name, value in terms.terms.items()}
             metrics |= {"gradient_norm": norm, "learning_rate": self.state.optimizer.param_groups[0]["lr"]}
             metrics["samples_per_s"] = self._rate()
-        if step % self.config.monitor_every == 0 or last:
-            metrics |= {f"health/{name}": value for name, value in self.fit.task.monitors(leaves, step=step).items()}
         if metrics:
             self.fit.run.metrics(metrics, step)
             self.fit.on_step(step, self.num_steps, metrics)

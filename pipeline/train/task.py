@@ -62,5 +62,5 @@ class Task(Protocol):
         ...
 
     def monitors(self, outputs: Outputs, *, step: int) -> dict[str, float]:
-        """Health figures of the global batch, by metric name without the stage."""
+        """Health figures of the global batch, by metric name without the stage. Called on every rank."""
         ...

@@ -121,15 +121,19 @@ def similarities(query: Tensor, mined: Mined) -> None:
 
 
 def seldom(samples: Samples) -> dict[str, float]:
-    """Seconds of one snapshot of the members, and of the repair of the smallest cluster."""
-    labels = samples.memory.spaces["imu"].granularities[0]
+    """Seconds of one snapshot of the members, and of a refresh after all but one have left a cluster."""
+    space = samples.memory.spaces["imu"]
+    labels = space.granularities[0]
     assert labels.assignment is not None
-    started = time.perf_counter()
+    leaving = (labels.assignment.labels == 0).nonzero().squeeze(1)[1:]
+    rows = space.bank.fetch(leaving)
+    labels.assignment.relabel(leaving, rows, rows, torch.ones_like(leaving))
+    moments = [time.perf_counter()]
     labels.assignment.snapshot()
-    between = time.perf_counter()
-    labels.smallest = int(labels.assignment.centroids.counts.min()) + 1
+    moments.append(time.perf_counter())
     labels.refresh()
-    return {"snapshot": between - started, "repair": time.perf_counter() - between}
+    moments.append(time.perf_counter())
+    return {"snapshot": moments[1] - moments[0], "repair": moments[2] - moments[1]}
 
 
 def measure(num: int, steps: int, encoder: Callable[[], None]) -> dict[str, float]:

@@ -48,7 +48,7 @@ def _against_queue(embeddings: Embeddings, name: str, keys: Keys) -> Repel:
 class MomentumKeys(ObjectiveConfig):
     """Another view's momentum key attracts, the queue repels (MoCo, arXiv 1911.05722, eq. 1)."""
 
-    kind: Literal["keys"] = "keys"
+    kind: Literal["momentum_keys"] = "momentum_keys"
     """InfoNCE of queries against momentum keys; its projector is the one the memory copies."""
     temperature: float = Field(default=0.2, ge=0.01)
     """Temperature tau of the cosine."""

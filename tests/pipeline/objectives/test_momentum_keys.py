@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipeline.objectives.keys import MomentumKeys
+from pipeline.objectives.momentum_keys import MomentumKeys
 from pipeline.types import Embeddings, Keys
 from tests.references import fixture_a, margin_nce_loop
 
