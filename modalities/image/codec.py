@@ -11,7 +11,8 @@ import torch
 from PIL import Image, ImageOps
 from pydantic import Field
 
-from modalities.image.pixels import JPEG_START, read_pixels
+from modalities.image.jpeg import JpegDecoder, rows_for
+from modalities.image.pixels import read_pixels
 from modalities.spec import Config, Signal, SignalError, Statistics, decode_rows
 
 _STD_FLOOR = 1e-3  # a quarter of a grey level
@@ -45,6 +46,7 @@ class ImageCodec:
         self.schema = schema
         first, second = ("png", "jpg") if schema.store == "png" else ("jpg", "png")
         self.extensions: tuple[str, ...] = (first, second, "jpeg", "webp")
+        self._jpeg = JpegDecoder(schema.height, schema.width)
 
     def encode(self, value: np.ndarray | str | bytes) -> bytes:
         """Raw file bytes, or pixels uint8 (H, W, 3) or (3, height, width). Raises SignalError."""
@@ -61,7 +63,7 @@ class ImageCodec:
 
         Raises SignalError where a stored image is damaged or has another size.
         """
-        pixels = np.empty((len(payloads), self.schema.height, self.schema.width, 3), np.uint8)
+        pixels = rows_for(len(payloads), self.schema.height, self.schema.width)
         present = decode_rows(payloads, lambda row, payload: self._pixels(payload, pixels[row]))
         pixels[~present.numpy()] = 0
         return Signal(torch.from_numpy(pixels).permute(0, 3, 1, 2), None, present)
@@ -118,23 +120,10 @@ class ImageCodec:
 
     def _pixels(self, payload: bytes, out: np.ndarray) -> None:
         """Decode into `out`, uint8 (height, width, 3)."""
-        if self._fast_jpeg(payload, out):
+        if self._jpeg.decode(payload, out):
             return
         pixels = read_pixels(payload, max_pixels=out.shape[0] * out.shape[1])
         if pixels.shape != out.shape:
             expected, got = list(out.shape[:2]), list(pixels.shape[:2])
             raise SignalError("DATA_SHAPE", "a stored image has the wrong size", expected=expected, got=got)
         out[:] = pixels
-
-    def _fast_jpeg(self, payload: bytes, out: np.ndarray) -> bool:
-        """Decode by libjpeg-turbo; False for what `encode` never writes (other formats or sizes, EXIF, grey, CMYK)."""
-        if not payload.startswith(JPEG_START) or b"Exif\0\0" in payload:
-            return False
-        try:
-            height, width, colours, _ = simplejpeg.decode_jpeg_header(payload)
-            if colours != "YCbCr" or (height, width) != out.shape[:2]:
-                return False
-            simplejpeg.decode_jpeg(payload, buffer=out)
-        except ValueError as error:
-            raise SignalError("DATA_IMAGE", "the image is damaged", got=len(payload)) from error
-        return True

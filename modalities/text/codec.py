@@ -12,7 +12,8 @@ from pydantic import Field
 from tokenizers import Tokenizer
 
 from modalities.spec import Config, Signal, SignalError, Statistics, decode_rows
-from modalities.text.tokenizer import NUM_FIXED, load_tokenizer, read_named, train_tokenizer
+from modalities.text.tokenizer import NUM_FIXED, load_tokenizer, read_named, train_tokenizer, word_tokens
+from modalities.text.words import WordTokens
 
 TOKENIZER_FILE = "tokenizer.json"
 _BYTES_PER_CHARACTER = 4  # of UTF-8
@@ -49,6 +50,7 @@ class TextCodec:
         """folder: where `fit`'s files lie; only `decode` needs it."""
         self.schema, self.folder = schema, folder
         self._tokenizer: Tokenizer | None = None
+        self._words: WordTokens | None = None
         self._known: dict[bytes, list[int]] = {}
 
     def encode(self, value: np.ndarray | str | bytes) -> bytes:
@@ -66,8 +68,7 @@ class TextCodec:
                 fresh[payload] = self._clean(payload)
 
         present = decode_rows(payloads, check)
-        tokens = zip(fresh, self.tokenizer.encode_batch_fast(list(fresh.values())), strict=True) if fresh else ()
-        made = {payload: encoding.ids for payload, encoding in tokens}
+        made = self._tokens(fresh)
         found = [made.get(payload) or self._known[payload] for payload in payloads if payload is not None]
         if len(self._known) + len(made) <= _KNOWN_TEXTS:
             self._known |= {payload: ids for payload, ids in made.items() if len(payload) <= _KNOWN_BYTES}
@@ -96,6 +97,18 @@ class TextCodec:
         self._checked(content)
         return {TOKENIZER_FILE: content}
 
+    def _tokens(self, texts: dict[bytes, str]) -> dict[bytes, list[int]]:
+        """Ids of each text by its payload."""
+        if not texts:
+            return {}
+        tokenizer, words = self.tokenizer, self._words
+        found = {} if words is None else {payload: words.ids(text) for payload, text in texts.items()}
+        made = {payload: ids for payload, ids in found.items() if ids is not None}
+        left = {payload: text for payload, text in texts.items() if payload not in made}
+        encodings = tokenizer.encode_batch_fast(list(left.values())) if left else []
+        made |= {payload: encoding.ids for payload, encoding in zip(left, encodings, strict=True)}
+        return made
+
     @property
     def tokenizer(self) -> Tokenizer:
         """The fitted tokenizer. Raises SignalError DATA_TOKENIZER where the data set has none that fits the schema."""
@@ -105,7 +118,10 @@ class TextCodec:
                 raise SignalError(
                     "DATA_TOKENIZER", "the text stream has no tokenizer", got=str(path), fix="ingest again"
                 )
-            self._tokenizer = self._checked(path.read_bytes())
+            tokenizer = self._checked(path.read_bytes())
+            if self.schema.tokenizer == "trained":
+                self._words = word_tokens(tokenizer, max_tokens=self.schema.max_tokens, lowercase=self.schema.lowercase)
+            self._tokenizer = tokenizer
         return self._tokenizer
 
     def _checked(self, content: bytes) -> Tokenizer:

@@ -1,11 +1,13 @@
 """Tokenizers: byte-level BPE trained on the data, or a named one. Always kept as the text of a tokenizer.json."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from modalities.spec import SignalError
+from modalities.text.words import WordTokens
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MASK_TOKEN = SPECIALS.index("[MASK]")
@@ -58,3 +60,18 @@ def load_tokenizer(content: bytes, *, max_tokens: int) -> Tokenizer:
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)
     return tokenizer
+
+
+def word_tokens(tokenizer: Tokenizer, *, max_tokens: int, lowercase: bool) -> WordTokens | None:
+    """The same tokens word by word; None for a tokenizer that `train_tokenizer` did not make."""
+    ours = train_tokenizer((), size=NUM_FIXED, lowercase=lowercase)
+    if _settings(tokenizer.to_str()) != _settings(ours):
+        return None
+    return WordTokens(tokenizer, lowercase=lowercase, first=SPECIALS.index("[CLS]"), max_tokens=max_tokens)
+
+
+def _settings(content: str | bytes) -> dict[str, object]:
+    """A tokenizer.json without what was learned and how texts are cut."""
+    parts = json.loads(content)
+    model = {name: value for name, value in parts["model"].items() if name not in ("vocab", "merges")}
+    return {**parts, "model": model, "truncation": None}

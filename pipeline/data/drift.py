@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modalities.spec import Signal, Statistics
+from modalities.spec import Statistics
 from pipeline.errors import DataError
 
 DRIFT_LIMIT = 1.0
@@ -45,32 +45,6 @@ class Drift:
     where: str
     channel: int
     shift: float
-
-
-def moments(signal: Signal, statistics: Statistics, splits: np.ndarray) -> dict[str, Moments]:
-    """Moments of a batch by split (B,); none for streams whose statistics are not a mean per channel."""
-    if "mean" not in statistics or signal.values.ndim < 2 or signal.values.shape[1] != len(statistics["mean"]):
-        return {}
-    signal = signal.scaled()
-    centre = np.asarray(statistics["mean"], np.float32)
-    values = signal.values.flatten(2).numpy()
-    moved = values - centre[:, None]
-    if signal.mask is not None:
-        observed = signal.mask.flatten(2).numpy()
-        moved[~observed] = 0.0
-        count = observed.sum(axis=2)
-    else:
-        count = np.full(moved.shape[:2], moved.shape[2])
-    # numpy adds pairwise along the last axis: float32 is exact enough within one sample
-    total, squares = moved.sum(axis=2), np.einsum("bct,bct->bc", moved, moved)
-    rows = {name: (splits == name) & signal.present.numpy() for name in np.unique(splits).tolist()}
-    return {
-        name: Moments(
-            centre.astype(np.float64), *(part[own].sum(axis=0, dtype=np.float64) for part in (count, total, squares))
-        )
-        for name, own in rows.items()
-        if own.any()
-    }
 
 
 def wrong_statistics(stored: Mapping[str, Statistics], training: Mapping[str, Moments]) -> list[DataError]:

@@ -59,21 +59,25 @@ class ShardReader:
     def payloads(self, idx: np.ndarray, streams: Sequence[str]) -> dict[str, list[bytes | None]]:
         """Stored bytes of every stream, in the order of idx (B,), None where absent; their checksums are right."""
         columns = [self.index.stream(name) for name in streams]
-        size = np.array([column.size[idx] for column in columns], np.int64).reshape(len(streams), len(idx))
-        stream, row = np.nonzero(size >= 0)
-        size = size[stream, row]
-        offset = np.array([column.offset[idx] for column in columns], np.int64)[stream, row]
-        crc32 = np.array([column.crc32[idx] for column in columns], np.int64)[stream, row]
-        found = self._files.read(self.index.shard[idx[row]], offset, size)
+        size = np.array([column.size[idx] for column in columns], np.int64).ravel()
+        offset = np.array([column.offset[idx] for column in columns], np.int64).ravel()
+        crc32 = np.array([column.crc32[idx] for column in columns], np.int64).ravel()
+        shard = np.tile(self.index.shard[idx], len(streams))
+        own = np.flatnonzero(size >= 0)
+        size, crc32 = size[own], crc32[own]
+        found = self._files.read(shard[own], offset[own], size)
         lengths = np.fromiter(map(len, found), np.int64, len(found))
         wrong = (lengths != size) | (np.fromiter(map(zlib.crc32, found), np.int64, len(found)) != crc32)
         if wrong.any():
             first = int(wrong.argmax())
-            raise self._changed(streams[int(stream[first])], int(idx[row[first]]), found[first])
-        payloads: dict[str, list[bytes | None]] = {name: [None] * len(idx) for name in streams}
-        for number, place, payload in zip(stream.tolist(), row.tolist(), found, strict=True):
-            payloads[streams[number]][place] = payload
-        return payloads
+            stream, row = divmod(int(own[first]), len(idx))
+            raise self._changed(streams[stream], int(idx[row]), found[first])
+        everything: list[bytes | None] = [*found]
+        if len(found) < len(shard):
+            everything = [None] * len(shard)
+            for place, payload in zip(own.tolist(), found, strict=True):
+                everything[place] = payload
+        return {name: everything[n * len(idx) : (n + 1) * len(idx)] for n, name in enumerate(streams)}
 
     def _decode(self, stream: str, idx: np.ndarray, payloads: list[bytes | None]) -> Signal:
         try:

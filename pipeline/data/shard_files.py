@@ -83,6 +83,7 @@ class _Reading:
     def __init__(self, files: ShardFiles, shard: np.ndarray, offset: np.ndarray, size: np.ndarray) -> None:
         self.files, self.columns = files, (shard, offset, size)
         self.shard, self.progress = 0, time.monotonic()
+        self.descriptor: _Descriptor | None = None
 
     def run(self, future: Future[list[bytes]]) -> None:
         """Read everything; the result or the error goes into the future."""
@@ -94,19 +95,20 @@ class _Reading:
     def _payloads(self) -> list[bytes]:
         shard, offset, size = self.columns
         order = np.lexsort((offset, shard))
-        shard, start, end = shard[order], offset[order], (offset + size)[order]
-        payloads = [b""] * len(order)
-        for run in _runs(shard, start, end):
-            first = int(start[run.start])
-            content = self._pread(int(shard[run.start]), first, int(end[run].max()) - first)
-            places = zip(order[run].tolist(), (start[run] - first).tolist(), (end[run] - first).tolist(), strict=True)
-            for place, begin, stop in places:
-                payloads[place] = content[begin:stop]
-        return payloads
+        shard, start = shard[order], offset[order]
+        end, payloads = start + size[order], list[bytes]()
+        runs, shards, starts, ends = _runs(shard, start, end), shard.tolist(), start.tolist(), end.tolist()
+        for run in runs:
+            begin, stops = starts[run.start], ends[run]
+            content = self._pread(shards[run.start], begin, max(stops) - begin)
+            payloads += [content[a - begin : b - begin] for a, b in zip(starts[run], stops, strict=True)]
+        return [payloads[place] for place in np.argsort(order).tolist()]
 
     def _pread(self, number: int, offset: int, size: int) -> bytes:
-        self.shard, self.progress = number, math.inf if self.files.source.is_remote else time.monotonic()
-        descriptor = self.files.descriptor(number)
+        descriptor = self.descriptor
+        if descriptor is None or number != self.shard:
+            self.shard, self.progress = number, math.inf if self.files.source.is_remote else time.monotonic()
+            self.descriptor = descriptor = self.files.descriptor(number)
         self.progress = time.monotonic()
         try:
             content = os.pread(descriptor.number, size, offset)

@@ -10,12 +10,13 @@ import numpy as np
 
 from modalities.spec import Codec, SignalError, Statistics
 from pipeline.data.bad_sample import bad_sample
-from pipeline.data.drift import Moments, moments
+from pipeline.data.drift import Moments
 from pipeline.data.findings import MAX_PROBLEMS
 from pipeline.data.forward_file import ForwardFile
 from pipeline.data.manifest import ShardEntry
 from pipeline.data.shard_source import ShardSource
 from pipeline.data.ustar import Member, walk_file
+from pipeline.data.verify_moments import moments
 from pipeline.errors import DataError, KindredError
 
 _BATCH = 256

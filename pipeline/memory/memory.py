@@ -93,6 +93,20 @@ class Memory:
             )
         return self.spaces[name]
 
+    def labels(self, stream: str, labels: str, granularity: int) -> PseudoLabels:
+        """The pseudo-labels that `mine` goes by. Raises ConfigError for a space or granularity that there is not."""
+        found = self.space(stream, labels).granularities
+        if 0 <= granularity < len(found):
+            return found[granularity]
+        raise ConfigError(
+            f"the memory has {len(found)} granularities",
+            code="CONFIG_MEMORY",
+            field="granularity",
+            expected=f"0 to {len(found) - 1}",
+            got=granularity,
+            fix="name more numbers in memory.clusters.num",
+        )
+
     def positions(self, idx: Tensor) -> Tensor:
         """Positions (B,) of samples idx (B,), -1 for samples outside the memory."""
         return torch.from_numpy(self.rows.find(idx.cpu().numpy())).to(self.runtime.device)
@@ -103,17 +117,8 @@ class Memory:
 
         Before the warm-up ends nothing is mined: labels -1, num_clusters 0, no positive. Collective.
         """
-        chosen = self.space(stream, labels).granularities
-        if not 0 <= granularity < len(chosen):
-            raise ConfigError(
-                f"the memory has {len(chosen)} granularities",
-                code="CONFIG_MEMORY",
-                field="granularity",
-                expected=f"0 to {len(chosen) - 1}",
-                got=granularity,
-            )
-        idx, positions = idx.to(self.runtime.device), self.positions(idx)
-        return self.miner.mine(self.space(stream), chosen[granularity], idx, positions, step=step)
+        chosen = self.labels(stream, labels, granularity)
+        return self.miner.mine(self.space(stream), chosen, idx, self.positions(idx), step=step)
 
     def clusters(self, stream: str, idx: Tensor) -> Tensor:
         """Pseudo-labels (B, G) int64 of samples idx (B,) at every granularity of the stream's space, -1 = none."""

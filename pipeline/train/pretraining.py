@@ -35,14 +35,14 @@ class Pretraining:
         self.named, self.seed, self.surroundings = list(objectives), seed, surroundings
         self.augments: dict[str, Augment] = {name: modality.augment for name, modality in modalities.items()}
         self._check_time()
+        memory = None if surroundings is None else surroundings.memory
+        self.source = None if memory is None else memory_source(self.named, memory.config.source)
         self._check_needs()
         encoders = {name: modality.encoder for name, modality in modalities.items()}
         projections = {o.name: (o.config.projection, o.streams) for o in self.named if o.config.reads != "memory"}
         self.module = PretrainModel(encoders, projections)
         self.losses = {o.name: o.config.build(o.streams) for o in self.named}
         self.objectives = nn.ModuleDict({n: loss for n, loss in self.losses.items() if isinstance(loss, nn.Module)})
-        memory = None if surroundings is None else surroundings.memory
-        self.source = None if memory is None else memory_source(self.named, memory.config.source)
         self.kept = None if memory is None or self.source is None else KeptMemory(memory, self.source, self.module)
 
     def _check_time(self) -> None:
@@ -57,6 +57,7 @@ class Pretraining:
                 )
 
     def _check_needs(self) -> None:
+        """Everything that an objective will ask for later exists. Raises ConfigError before the first step."""
         known = frozenset() if self.surroundings is None else self.surroundings.known
         for objective in self.named:
             if lacking := sorted(objective.config.needs - known):
@@ -66,8 +67,20 @@ class Pretraining:
                     field="objectives",
                     expected=sorted(objective.config.needs),
                     got=sorted(known),
-                    fix="give Pretraining surroundings with a memory and relations",
+                    fix="keys need memory.encoder_momentum, links a declared relation, the others a memory",
                 )
+            if self.surroundings is not None:
+                self.surroundings.check(objective.config, objective.streams)
+        readers = [o.name for o in self.named if "keys" in o.config.needs and self.source is not o]
+        if readers and self.source is not None:
+            raise ConfigError(
+                f"{readers[0]} compares momentum keys, which come from the memory's source",
+                code="CONFIG_MEMORY",
+                field="memory.source",
+                expected=readers[0],
+                got=self.source.name,
+                fix=f"set memory.source to {readers[0]}",
+            )
 
     def num_views(self, stream: str) -> int:
         """Views needed of a stream: the most any objective that reads it asks for; a momentum key is one more."""

@@ -3,7 +3,7 @@
 Positions are numbers 0..n-1 of the pretraining rows, in ascending idx; nothing here knows samples of another split.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from pipeline.data.rows import Rows
 from pipeline.errors import ConfigError
 from pipeline.memory.diagnostics import agreement
 from pipeline.memory.memory import Memory
+from pipeline.objectives.inter import InterSample
 from pipeline.objectives.relational import NegativeDomain, Relational
 from pipeline.objectives.spec import ObjectiveConfig
 from pipeline.relations.relation import Relation
@@ -67,15 +68,33 @@ class Surroundings:
             found = replace(found, keys={s: self._keys(memory, s, keys[s]) for s in streams if s in keys})
         return found
 
+    def check(self, config: ObjectiveConfig, streams: Sequence[str]) -> None:
+        """Raises ConfigError where the objective names a relation, column, space or granularity that there is not."""
+        if config.related is not None and config.related not in self.relations:
+            raise ConfigError(
+                f"no relation {config.related!r}",
+                code="CONFIG_RELATION",
+                field="relations",
+                expected=sorted(self.relations),
+                got=config.related,
+                fix="declare it under relations",
+            )
+        if isinstance(config, Relational):
+            self._domain(config.negatives)
+        elif isinstance(config, InterSample) and self.memory is not None:
+            for stream in streams:
+                self.memory.labels(stream, config.labels, config.granularity)
+
     def _mined(self, memory: Memory, embeddings: Embeddings, config: ObjectiveConfig, *, step: int) -> dict[str, Mined]:
         idx, streams = embeddings.idx, list(embeddings.present)
         if isinstance(config, Relational):
             relation, domain = self.relations[config.relation], self._domain(config.negatives)
             return {s: linked_rows(memory, relation, s, idx, domain=domain, step=step) for s in streams}
-        labels, granularity = str(getattr(config, "labels", "own")), int(getattr(config, "granularity", 0))
-        if not memory.active:
+        if not isinstance(config, InterSample) or not memory.active:
             return {}
-        return {s: memory.mine(s, idx, labels=labels, granularity=granularity, step=step) for s in streams}
+        return {
+            s: memory.mine(s, idx, labels=config.labels, granularity=config.granularity, step=step) for s in streams
+        }
 
     def _links(self, config: ObjectiveConfig, positions: np.ndarray, device: torch.device) -> Links:
         weight = self.relations[str(config.related)].linked(positions)

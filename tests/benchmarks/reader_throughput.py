@@ -7,12 +7,16 @@ Tri-modal samples (see `trimodal`), page cache warm, one process with one thread
 - `torchrgb`, `rgb8`: WebDataset(...).decode(...) with its own collation; texts stay strings.
 - `pillow`, `simplejpeg`: webdataset tuned by hand: frombuffer, one of these JPEG decoders, numpy collation, and the
   tokens that a model needs, by the same tokenizer as here.
-- `ours`: the reader in file order, checksums included; `shuffled`: in a random order of all samples.
+- `first`: the reader in file order, checksums included, as in a first epoch: no text has been seen; `later`: again;
+  `shuffled`: in a random order of all samples, also seen before.
 - `limit`: the same batches decoded from payloads that are already in memory, the limit of any reader.
-- `threads`: `ours` through the read-ahead of training with two threads.
-- `..._2`: two worker processes under a torch DataLoader.
+- `threads_first`, `threads`: `first` and `later` through the read-ahead of training with two threads.
+- `..._2`: two worker processes under a torch DataLoader; `first_2` has seen nothing at its start and goes on for four
+  epochs.
 
-Prints every round and one JSON line: median rates, and ratios of this reader to each peer (median over rounds).
+Prints every round and one JSON line: mean and standard deviation over the rounds of the rates, and of the ratios of
+this reader to each peer inside a round; both by the clock and, in one process, by CPU time, which other programs on the
+machine disturb less.
 """
 
 import argparse
@@ -38,8 +42,8 @@ from pipeline.data.read_ahead import read_ahead
 from pipeline.types import Batch
 from tests.benchmarks.trimodal import CHANNELS, STEPS, STREAMS, open_trimodal, write_trimodal
 
-Side = Callable[[], tuple[int, float]]
-"""Run once. Returns samples and seconds."""
+Side = Callable[[], tuple[int, float, float]]
+"""Run once. Returns samples, seconds, and seconds of CPU time of this process."""
 
 NPY_HEADER = 128
 MEMBERS = ("imu.npy", "photo.jpg", "note.txt")
@@ -70,25 +74,35 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="kindred-bench-") as temporary:
         folder = write_trimodal(Path(temporary), num_samples=options.samples, shard_mib=options.samples * 0.01 / 10)
         sides = make_sides(folder, options.batch)
-        found: dict[str, list[float]] = {side: [] for side in sides}
+        clock: dict[str, list[float]] = {side: [] for side in sides}
+        cpu: dict[str, list[float]] = {side: [] for side in sides if not side.endswith("_2")}
         for number in range(options.rounds):
             for side, run in sides.items():
-                samples, seconds = run()
-                found[side].append(samples / seconds)
-                print(f"round {number} {side:10s} {found[side][-1]:9.0f} samples/s", flush=True)
-    print(
-        json.dumps({"samples_per_s": {side: round(statistics.median(r)) for side, r in found.items()}} | ratios(found))
-    )
+                samples, seconds, used = run()
+                clock[side].append(samples / seconds)
+                if side in cpu:
+                    cpu[side].append(samples / used)
+                print(f"round {number} {side:13s} {clock[side][-1]:9.0f} samples/s", flush=True)
+    by_cpu = {side: rates for side, rates in cpu.items() if not side.startswith("threads")}
+    found = {"clock": {"samples_per_s": spread(clock, 0), "ratios": spread(ratios(clock), 2)}}
+    found["cpu"] = {"samples_per_s": spread(by_cpu, 0), "ratios": spread(ratios(by_cpu), 2)}
+    print(json.dumps(found))
 
 
-def ratios(found: dict[str, list[float]]) -> dict[str, float]:
-    """Median over rounds of this reader's rate over a peer's."""
-    peers = ("torchrgb", "rgb8", "pillow", "simplejpeg")
-    pairs = [(ours, peer) for ours in ("ours", "shuffled", "threads") for peer in (*peers, "limit")]
-    pairs += [("ours_2", f"{peer}_2") for peer in peers]
+def spread(found: dict[str, list[float]], digits: int) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation over the rounds."""
+    return {name: (round(statistics.mean(v), digits), round(statistics.pstdev(v), digits)) for name, v in found.items()}
+
+
+def ratios(found: dict[str, list[float]]) -> dict[str, list[float]]:
+    """This reader's rate over a peer's, in every round."""
+    peers = ("torchrgb", "rgb8", "pillow", "simplejpeg", "limit")
+    ours = ("first", "later", "shuffled", "threads_first", "threads")
+    pairs = [(own, peer) for own in ours for peer in peers] + [("first_2", f"{peer}_2") for peer in peers]
     return {
-        f"{ours}/{peer}": round(statistics.median(a / b for a, b in zip(found[ours], found[peer], strict=True)), 2)
-        for ours, peer in pairs
+        f"{own}/{peer}": [a / b for a, b in zip(found[own], found[peer], strict=True)]
+        for own, peer in pairs
+        if own in found and peer in found
     }
 
 
@@ -100,13 +114,13 @@ def make_sides(folder: Path, size: int) -> dict[str, Side]:
     straight = np.arange(steps * size).reshape(steps, size)
     mixed = np.random.default_rng(0).permutation(len(reader.index))[: steps * size].reshape(steps, size)
 
-    def read(order: np.ndarray) -> Iterator[Batch]:
-        return (reader.batch(idx, streams=STREAMS) for idx in order)
+    def read(source: ShardReader, order: np.ndarray) -> Iterator[Batch]:
+        return (source.batch(idx, streams=STREAMS) for idx in order)
 
-    def ahead() -> Iterator[Batch]:
+    def ahead(source: ShardReader) -> Iterator[Batch]:
         found = read_ahead(
             straight,
-            lambda idx: reader.batch(idx, streams=STREAMS),
+            lambda idx: source.batch(idx, streams=STREAMS),
             readers=2,
             max_bytes=256 << 20,
             size=lambda batch: batch.nbytes,
@@ -121,13 +135,16 @@ def make_sides(folder: Path, size: int) -> dict[str, Side]:
     }
     one: dict[str, Side] = {name: lambda make=make: timed(make()) for name, make in peers.items()}
     one |= {
-        "ours": lambda: timed(read(straight)),
-        "shuffled": lambda: timed(read(mixed)),
+        "first": lambda: timed(read(open_trimodal(folder), straight)),
+        "later": lambda: timed(read(reader, straight)),
+        "shuffled": lambda: timed(read(reader, mixed)),
         "limit": lambda: decode_only(reader, straight),
-        "threads": lambda: timed(ahead()),
+        "threads_first": lambda: timed(ahead(open_trimodal(folder))),
+        "threads": lambda: timed(ahead(reader)),
     }
+    timed(read(reader, straight))  # every text is known from now on
     two: dict[str, Side] = {f"{name}_2": lambda make=make: timed(workers(make())) for name, make in peers.items()}
-    return one | two | {"ours_2": lambda: timed(workers(Batches(reader, straight, repeats=4)))}
+    return one | two | {"first_2": lambda: timed(workers(Batches(open_trimodal(folder), straight, repeats=4)))}
 
 
 def workers(dataset: Dataset[Batch] | wds.WebDataset) -> Iterator[object]:
@@ -135,26 +152,26 @@ def workers(dataset: Dataset[Batch] | wds.WebDataset) -> Iterator[object]:
     return iter(DataLoader(dataset, batch_size=None, num_workers=2))
 
 
-def timed(batches: Iterable[object]) -> tuple[int, float]:
-    """Samples and seconds after the first batch: opening files and starting processes are not counted."""
+def timed(batches: Iterable[object]) -> tuple[int, float, float]:
+    """A `Side` after its first batch: opening files and starting processes are not counted."""
     source = iter(batches)
     next(source)
-    samples, started = 0, time.perf_counter()
+    samples, started, used = 0, time.perf_counter(), time.process_time()
     for batch in source:
         samples += len(batch if isinstance(batch, Batch) else batch[0])  # type: ignore[index]
-    return samples, time.perf_counter() - started
+    return samples, time.perf_counter() - started, time.process_time() - used
 
 
-def decode_only(reader: ShardReader, order: np.ndarray) -> tuple[int, float]:
-    """Seconds of decoding and collating alone."""
-    seconds = 0.0
+def decode_only(reader: ShardReader, order: np.ndarray) -> tuple[int, float, float]:
+    """A `Side` of decoding and collating alone."""
+    seconds, cpu_seconds = 0.0, 0.0
     for idx in order:
         payloads = reader.payloads(idx, STREAMS)
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         for name in STREAMS:
             reader.codecs[name].decode(payloads[name])
-        seconds += time.perf_counter() - started
-    return order.size, seconds
+        seconds, cpu_seconds = seconds + time.perf_counter() - started, cpu_seconds + time.process_time() - used
+    return order.size, seconds, cpu_seconds
 
 
 def stock(urls: list[str], image: str, size: int) -> wds.WebDataset:

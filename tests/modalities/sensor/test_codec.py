@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -208,3 +209,60 @@ def test_a_header_that_invites_backtracking_is_refused_at_once() -> None:
     text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"1" * 60_000 + b"x), }\n"
 
     assert refusal(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text).code == "DATA_NPY"
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.integers(0, 5)), max_size=6),
+    st.sampled_from([1, 17, 48]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_equally_long_series_are_decoded_as_any_others(
+    seeds: list[int | None], length: int, gaps: bool, other: bool
+) -> None:
+    """Beside a series of another length, which takes the way of one by one, each is what it is among its like."""
+    payloads = [None if seed is None else CODEC.encode(series_of(length, seed=seed, gaps=gaps)) for seed in seeds]
+    together = CODEC.decode(payloads)
+    apart = CODEC.decode([*payloads, CODEC.encode(series_of(5 if other else 31))]).select(torch.arange(len(payloads)))
+
+    assert together.mask is not None
+    assert apart.mask is not None
+    assert together.values.equal(apart.values)
+    assert together.mask.equal(apart.mask)
+    assert together.present.equal(apart.present)
+    assert together.values.dtype == torch.float32
+    assert (together.present.dtype, together.mask.dtype) == (torch.bool, torch.bool)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda payload: payload.replace(b"'<f4'", b"'<i4'"), "DATA_DTYPE"),
+        (lambda payload: payload.replace(b"False", b"True "), "DATA_NPY"),
+        (lambda payload: payload.replace(b"(6, 48)", b"(48, 6)"), "DATA_SHAPE"),
+        (lambda payload: payload[:-4] + b"\0\0\x80\x7f", "DATA_NONFINITE"),
+        (lambda payload: b"PK" + payload[2:], "DATA_NPY"),
+    ],
+)
+@pytest.mark.parametrize("row", [0, 2])
+def test_one_bad_series_among_equally_long_ones_is_named(change: Callable[[bytes], bytes], code: str, row: int) -> None:
+    payloads: list[bytes | None] = [CODEC.encode(series_of(48, seed=seed)) for seed in range(4)]
+    payloads[1] = None
+    bad = payloads[row]
+    assert bad is not None
+    payloads[row] = change(bad)
+    with pytest.raises(SignalError) as caught:
+        CODEC.decode(payloads)
+
+    assert (caught.value.code, caught.value.row) == (code, row)
+
+
+def test_readings_at_the_limit_are_accepted_and_beyond_it_refused() -> None:
+    codec = SensorCodec(SCHEMA.model_copy(update={"limit": 100.0}))
+    series = np.clip(series_of(48), -100, 100)
+    series[0, 0], series[1, 1] = 100.0, -100.0
+    beyond = series.copy()
+    beyond[1, 1] = np.nextafter(np.float32(-100), np.float32(-200))
+
+    np.testing.assert_array_equal(codec.decode([npy(series)]).values[0].numpy(), series)
+    assert refusal(npy(beyond), codec).code == "DATA_RANGE"

@@ -15,7 +15,13 @@ from pipeline.data.manifest import MANIFEST_NAME, load_manifest
 from pipeline.data.read import ShardReader
 from pipeline.data.verify import verify_dataset
 from pipeline.errors import DataError, Problems
-from tests.pipeline.data.raw_files_of_a_user import describe, ingest_toy, open_reader, write_raw
+from tests.pipeline.data.raw_files_of_a_user import (
+    describe,
+    ingest_toy,
+    open_reader,
+    write_raw,
+    write_table,
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +57,28 @@ def test_a_batch_is_its_samples_in_the_asked_order(data: Path, idx: list[int]) -
             assert batch.signals["imu"].values[row].equal(single.signals["imu"].values[0])
             assert int(batch.labels[row]) == index.labels("activity")[i]
             assert int(batch.content["imu"][row]) == index.content("imu")[i]
+
+
+def test_absent_payloads_keep_their_places(tmp_path: Path) -> None:
+    rows = write_raw(tmp_path / "raw")
+    for row in rows[::3]:
+        row["note"] = ""
+    write_table(tmp_path / "raw", rows)
+    ingest_toy(describe(shard_mib=0.005), tmp_path / "raw", tmp_path / "data")
+    reader, index = open_reader(tmp_path / "data")
+    idx = np.array([7, 0, 3, 11, 0, 5])
+    absent = [not rows[int(index.key[i][1:])]["note"] for i in idx]
+
+    found = reader.payloads(idx, ["note", "imu"])
+
+    assert any(absent)
+    assert [payload is None for payload in found["note"]] == absent
+    for row, i in enumerate(idx):
+        assert {name: [found[name][row]] for name in found} == reader.payloads(np.array([i]), ["note", "imu"])
+    assert reader.payloads(idx[:0], ["imu"]) == {"imu": []}
+    assert reader.payloads(idx, []) == {}
+    everywhere = reader.batch(idx, streams=["note"]).signals["note"].present
+    assert everywhere.tolist() == [not gone for gone in absent]
 
 
 def test_streams_and_labels_that_are_not_asked_for_are_not_read(data: Path) -> None:
