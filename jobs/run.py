@@ -106,7 +106,7 @@ def _run_stage(name: str, recipe: Recipe, folder: RunFolder, tracking: Tracking)
 
 
 def _headline(recipe: Recipe) -> dict[str, str]:
-    objectives = " + ".join(f"{objective.weight:g} {objective.kind}" for objective in recipe.objectives)
+    objectives = " + ".join(f"{each.weight:g} {each.kind}" for each in recipe.objectives if each.weight > 0)
     workers = recipe.pretrain.workers
     return {
         "run folder": str(recipe.folder),
