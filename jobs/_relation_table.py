@@ -6,6 +6,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from jobs._console import Cells, Console, plain_table
 from modalities.spec import Config
+from pipeline.evaluate.relation_summary import COUNTED
 
 
 class _Column(Config, extra="ignore"):
@@ -25,15 +26,6 @@ class _Report(Config, extra="ignore"):
     verdict: dict[str, str | bool]
 
 
-_COUNTED = {
-    "outside": "rows touch samples outside the pretraining split and were dropped",
-    "self_loops": "rows link a sample to itself and were dropped",
-    "duplicates": "rows repeat another one and were dropped",
-    "one_directional": "links had one direction and were completed",
-    "unknown": "samples lack a value",
-}
-
-
 def show_relations(console: Console, reports: Mapping[str, JsonValue], *, title: str) -> None:
     """Print reports by name, as `RelationReport.to_json` gives them; each column's consistency stands before chance."""
     found = TypeAdapter(dict[str, _Report]).validate_python(reports)
@@ -46,7 +38,7 @@ def show_relations(console: Console, reports: Mapping[str, JsonValue], *, title:
         console.line(f"{name} {report.verdict['sentence']}")
         if report.findings.get("uses_label"):
             console.line(f"  {name} is built from a label: what it encodes of it is no evidence")
-        for key, text in _COUNTED.items():
+        for key, text in COUNTED.items():
             if number := report.findings.get(key):
                 console.line(f"  {number} {text}")
         if report.verdict["is_nuisance"]:

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from jobs.__main__ import main
+from jobs.configs import Recipe
+from pipeline.config import build_config
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -55,3 +58,14 @@ def test_every_verb_of_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> 
     offered = capsys.readouterr().out
     assert set(commands) >= {"run", "ingest", "explain", "ui"}
     assert all(re.search(rf"^\s+{verb}\s", offered, re.MULTILINE) for verb in commands)
+
+
+def test_the_relations_of_the_readme_are_a_valid_part_of_a_recipe(walks: Path) -> None:
+    part = re.search(r"```yaml\n(objectives:\n.*?)```", README, re.DOTALL)
+    assert part
+    document = yaml.safe_load((walks / "walks.yaml").read_text()) | yaml.safe_load(part[1])
+
+    recipe = build_config(Recipe, document)
+
+    assert {objective.kind for objective in recipe.objectives} == {"intra", "inter", "relational"}
+    assert len(recipe.relations) == 5
