@@ -105,10 +105,11 @@ class _Reading:
         return [payloads[place] for place in np.argsort(order).tolist()]
 
     def _pread(self, number: int, offset: int, size: int) -> bytes:
-        descriptor = self.descriptor
-        if descriptor is None or number != self.shard:
+        if self.descriptor is None or number != self.shard:
             self.shard, self.progress = number, math.inf if self.files.source.is_remote else time.monotonic()
-            self.descriptor = descriptor = self.files.descriptor(number)
+            self.descriptor = None  # let go of the last shard first: a cache may have room for one only
+            self.descriptor = self.files.descriptor(number)
+        descriptor = self.descriptor
         self.progress = time.monotonic()
         try:
             content = os.pread(descriptor.number, size, offset)
