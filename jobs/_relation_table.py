@@ -2,50 +2,38 @@
 
 from collections.abc import Mapping
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue
 
 from jobs._console import Cells, Console, plain_table
-from modalities.spec import Config
-from pipeline.evaluate.relation_summary import COUNTED
-
-
-class _Column(Config, extra="ignore"):
-    consistency: dict[str, float | None]
-    chance: float | None
-
-
-class _Report(Config, extra="ignore"):
-    kind: str
-    num_samples: int
-    num_links: int
-    mean_degree: float
-    isolated_share: float
-    components: dict[str, int]
-    findings: dict[str, bool | int | str | None]
-    columns: dict[str, _Column]
-    verdict: dict[str, str | bool]
+from pipeline.evaluate.relation_summary import (
+    COUNTED,
+    ColumnConsistency,
+    RelationSummary,
+    read_relations,
+    relation_columns,
+)
 
 
 def show_relations(console: Console, reports: Mapping[str, JsonValue], *, title: str) -> None:
     """Print reports by name, as `RelationReport.to_json` gives them; each column's consistency stands before chance."""
-    found = TypeAdapter(dict[str, _Report]).validate_python(reports)
-    columns = list(dict.fromkeys(name for report in found.values() for name in report.columns))
+    found = read_relations(dict(reports))
+    columns = relation_columns(found)
     header = ("relation", "kind", "links", "mean degree", "isolated", "components", *columns)
     console.line(title)
     for line in plain_table([header, *(_cells(name, report, columns) for name, report in found.items())]).split("\n"):
         console.line(line)
     for name, report in found.items():
-        console.line(f"{name} {report.verdict['sentence']}")
+        console.line(f"{name} {report.sentence}")
         if report.findings.get("uses_label"):
             console.line(f"  {name} is built from a label: what it encodes of it is no evidence")
         for key, text in COUNTED.items():
             if number := report.findings.get(key):
                 console.line(f"  {number} {text}")
-        if report.verdict["is_nuisance"]:
+        if report.is_nuisance:
             console.line(f"warning: {name} says nothing about any label: training on it teaches the groups it encodes")
 
 
-def _cells(name: str, report: _Report, columns: list[str]) -> Cells:
+def _cells(name: str, report: RelationSummary, columns: list[str]) -> Cells:
     return (
         name,
         report.kind,
@@ -57,6 +45,6 @@ def _cells(name: str, report: _Report, columns: list[str]) -> Cells:
     )
 
 
-def _figures(column: _Column) -> str:
+def _figures(column: ColumnConsistency) -> str:
     node = column.consistency["node"]
     return "" if node is None or column.chance is None else f"{node:.2f} ({column.chance:.2f})"

@@ -136,7 +136,8 @@ class Surroundings:
             return {}
         found: dict[str, float] = {}
         for name, space in self.memory.spaces.items():
+            labels = space.labels()
             for column, numbers in self.columns.items():
-                values = agreement(space.labels(), numbers)
+                values = agreement(labels, numbers)
                 found |= {f"{name}/{figure}_{column}": value for figure, value in values.items()}
         return found
