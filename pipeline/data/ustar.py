@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.errors import DataError, SecurityError
 
@@ -10,8 +10,7 @@ BLOCK = 512
 REGULAR = (b"0", b"\0")
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """A regular file in a tar: its payload is bytes [offset, offset + size)."""
 
     name: str
@@ -19,8 +18,7 @@ class Member:
     size: int
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """One header block: the name as bytes, the size of what follows, and the type flag."""
 
     name: bytes
@@ -80,19 +78,19 @@ def after(offset: int, size: int) -> int:
 def read_header(block: bytes, *, shard: str, offset: int) -> Header:
     """The fields of a header block whose checksum is right. Raises DataError."""
     try:
-        checksum, size = int(block[148:155].split(b"\0")[0], 8), int(block[124:136].rstrip(b"\0 "), 8)
+        checksum, size = int(block[148:155].partition(b"\0")[0], 8), int(block[124:136].rstrip(b"\0 "), 8)
     except ValueError as error:
         raise DataError("damaged header", code="DATA_TAR", shard=shard, offset=offset) from error
-    if checksum != _sum(block) - sum(block[148:156]) + 8 * 32 or size < 0:
+    if checksum != _sum(block[:148]) + 8 * 32 + _sum(block[156:256]) + _sum(block[256:]) or size < 0:
         raise DataError("header checksum does not match", code="DATA_TAR", shard=shard, offset=offset)
-    name = block[:100].split(b"\0")[0]
-    prefix = block[345:500].split(b"\0")[0] if block[257:263] == b"ustar\0" else b""
+    name = block[:100].partition(b"\0")[0]
+    prefix = block[345:500].partition(b"\0")[0] if block[345:346] != b"\0" and block[257:263] == b"ustar\0" else b""
     return Header(prefix + b"/" + name if prefix else name, size, block[156:157])
 
 
 def _sum(block: bytes) -> int:
-    """Sum of 512 bytes: the low half of Adler-32 from 0 is the sum modulo 65521, which 256 bytes cannot reach."""
-    return sum(zlib.adler32(half, 0) & 0xFFFF for half in (block[:256], block[256:]))
+    """Sum of up to 256 bytes: the low half of Adler-32 from 0 is the sum modulo 65521, which they cannot reach."""
+    return zlib.adler32(block, 0) & 0xFFFF
 
 
 def _member(header: Header, position: int, shard: str) -> Member:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from pipeline.data.bad_sample import bad_sample
 from pipeline.data.drift import Moments
 from pipeline.data.findings import MAX_PROBLEMS
 from pipeline.data.forward_file import ForwardFile
+from pipeline.data.header_blocks import members_at
 from pipeline.data.manifest import ShardEntry
 from pipeline.data.shard_source import ShardSource
 from pipeline.data.ustar import Member, walk_file
@@ -125,7 +126,7 @@ class _Pass:
     def run(self, descriptor: int) -> None:
         """Members, then what the index has and the walk did not meet."""
         try:
-            for member in self._members():
+            for member in self._members(descriptor):
                 self._member(member)
         except KindredError as error:
             self.result.add(error)
@@ -138,12 +139,13 @@ class _Pass:
         for name in self.waiting:
             self._decode(name)
 
-    def _members(self) -> Iterator[Member]:
+    def _members(self, descriptor: int) -> Iterable[Member]:
         if self.task.is_own:
-            yield from walk_file(self.file.take, self.task.entry.bytes, shard=self.task.entry.name)
-            return
+            places = [np.concatenate([columns[part] for columns in self.task.streams.values()]) for part in (0, 1)]
+            known = members_at(descriptor, self.task.entry.bytes, *(part[places[1] >= 0] for part in places))
+            return known or walk_file(self.file.take, self.task.entry.bytes, shard=self.task.entry.name)
         names = ((offset, *place) for offset, place in sorted(self.at.items()))
-        yield from [Member("", offset, self.size[name][row]) for offset, name, row in names]
+        return [Member("", offset, self.size[name][row]) for offset, name, row in names]
 
     def _member(self, member: Member) -> None:
         place = self.at.pop(member.offset, None)
