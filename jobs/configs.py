@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
+from torch import nn
 
 from jobs.planted.config import PlantedConfig
 from modalities.catalogue import AnySchema, AnyStream
@@ -250,6 +251,8 @@ class Recipe(Config):
         for where, names in {**named, "leak.allow": self.leak.allow, "handmade": tuple(self.handmade)}.items():
             if unknown := sorted(set(names) - set(self.streams)):
                 raise ValueError(f"{where} names unknown streams {unknown}; known: {sorted(self.streams)}")
+        if taken := sorted(name for name in self.streams if hasattr(nn.ModuleDict, name)):
+            raise ValueError(f"streams cannot be called {taken}: torch uses these names itself")
         if set(self.leak.allow) == set(self.streams):
             raise ValueError("leak.allow names every stream: nothing is left to predict the label from")
         return self

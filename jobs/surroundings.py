@@ -62,30 +62,29 @@ def columns_of(index: Index, rows: Rows) -> dict[str, np.ndarray]:
 def relations_of(
     recipe: Recipe, index: Index, class_names: Mapping[str, Sequence[str]], names: Sequence[str]
 ) -> dict[str, Relation]:
-    """The relations of these names, built from training samples only."""
+    """The relations of these names, built from training samples only. Raises ConfigError for one nobody declared."""
     rows, folder, built = training_rows([index]), Path(recipe.data.root or "."), dict[str, Relation]()
     for name in names:
-        config = recipe.relations[name]
-        built[name] = build_relation(name, config, index, rows, folder=folder, class_names=class_names).relation
-    return built
-
-
-def _named_relations(recipe: Recipe, named: Sequence[NamedObjective]) -> list[str]:
-    """Relations that objectives and the order ask for. Raises ConfigError for one that is not declared."""
-    asked = {f"objectives ({o.name})": o.config.related for o in named if o.config.related is not None}
-    if isinstance(recipe.pretrain.order, NeighbourOrder):
-        asked["pretrain.order"] = recipe.pretrain.order.relation
-    for where, name in asked.items():
         if name not in recipe.relations:
             raise ConfigError(
-                f"{where} names the relation {name!r}, which the recipe does not declare",
+                f"an objective or pretrain.order names the relation {name!r}, which the recipe does not declare",
                 code="CONFIG_RELATION",
                 field=f"relations.{name}",
                 expected=sorted(recipe.relations),
                 got=name,
                 fix="declare it under relations",
             )
-    return sorted(set(asked.values()))
+        config = recipe.relations[name]
+        built[name] = build_relation(name, config, index, rows, folder=folder, class_names=class_names).relation
+    return built
+
+
+def _named_relations(recipe: Recipe, named: Sequence[NamedObjective]) -> list[str]:
+    """Relations that objectives and the order ask for."""
+    asked = {related for objective in named if (related := objective.config.related) is not None}
+    if isinstance(recipe.pretrain.order, NeighbourOrder):
+        asked.add(recipe.pretrain.order.relation)
+    return sorted(asked)
 
 
 def _memory(recipe: Recipe, named: Sequence[NamedObjective], rows: Rows, spans: np.ndarray, runtime: Runtime) -> Memory:

@@ -37,6 +37,12 @@ def kindred(verb: str, *arguments: str, folder: Path) -> subprocess.CompletedPro
     )
 
 
+def verify_run(run: str, *, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The proof of a run's ledger."""
+    given = [sys.executable, "-m", "jobs", "verify", run, "--json"]
+    return subprocess.run(given, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+
+
 def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
     """The JSON object of the last line."""
     assert done.stdout, done.stderr

@@ -1,24 +1,17 @@
 """kindred verify RUN proves what a run was trained on, and finds a ledger that was changed."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.e2e.conftest import environment, kill_when, kindred, result_of
-
-
-def _verify(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jobs", "verify", "run", "--json"]
-    return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+from tests.e2e.conftest import kill_when, kindred, result_of, verify_run
 
 
 def test_a_killed_and_resumed_run_is_proved_and_a_changed_one_is_not(workplace: Path) -> None:
     checkpoints, ledger = workplace / "run/pretrain/checkpoints", workplace / "run/pretrain/ledger.bin"
     kill_when("pretrain", "out=run", folder=workplace, ready=lambda: any(checkpoints.glob("step-*")))
-    unfinished = result_of(_verify(workplace))
+    unfinished = result_of(verify_run("run", folder=workplace))
     done = kindred("pretrain", "out=run", folder=workplace)
-    proved = result_of(_verify(workplace))
+    proved = result_of(verify_run("run", folder=workplace))
 
     assert unfinished["status"] == "finished"
     assert (proved["epochs"], proved["missing"], proved["repeated"], proved["out_of_order"]) == (4, 0, 0, 0)
@@ -27,7 +20,7 @@ def test_a_killed_and_resumed_run_is_proved_and_a_changed_one_is_not(workplace: 
     payload = bytearray(ledger.read_bytes())
     payload[64 + 8 * 3] ^= 1
     ledger.write_bytes(payload)
-    damaged = _verify(workplace)
+    damaged = verify_run("run", folder=workplace)
 
     assert damaged.returncode == 65
     assert "LEDGER_DAMAGED" in damaged.stderr
@@ -35,7 +28,7 @@ def test_a_killed_and_resumed_run_is_proved_and_a_changed_one_is_not(workplace: 
 
     result = json.loads((workplace / "run/pretrain/recipe.json").read_text())
     (workplace / "run/pretrain/recipe.json").write_text(json.dumps({**result, "seed": 5}))
-    other = _verify(workplace)
+    other = verify_run("run", folder=workplace)
 
     assert other.returncode == 65
     assert "seed: 0 -> 5" in other.stderr

@@ -9,7 +9,7 @@ from jobs.configs import Recipe
 from jobs.order import pretraining_order
 from pipeline.config import load_config
 from pipeline.data.index import Index, load_index
-from pipeline.errors import Problems
+from pipeline.errors import ConfigError, Problems
 from tests.pipeline.data.raw_files_of_a_user import describe, ingest_toy, write_raw
 
 TINY = Path(__file__).parents[1] / "e2e" / "tiny.yaml"
@@ -59,3 +59,18 @@ def test_mixture_and_data_belong_together() -> None:
             _recipe(*overrides)
     with pytest.raises(Problems, match="leave out"):
         _recipe(*MIX, "data.path=c", "pretrain.order={kind: mixture, steps_per_epoch: 7}")
+
+
+def test_neighbours_of_a_relation_that_nobody_declared_are_refused(index: Index) -> None:
+    recipe = _recipe("pretrain.order={kind: neighbours, relation: far}", "pretrain.batch_size=4")
+
+    with pytest.raises(ConfigError) as caught:
+        pretraining_order(recipe, [index])
+
+    assert (caught.value.code, caught.value.expected) == ("CONFIG_RELATION", ["near"])
+
+
+@pytest.mark.parametrize("name", ["keys", "values", "forward"])
+def test_a_stream_cannot_have_a_name_that_torch_uses(name: str) -> None:
+    with pytest.raises((ConfigError, Problems), match=rf"streams cannot be called \['{name}'\]"):
+        _recipe(f"streams.{name}={{kind: sensor}}")
