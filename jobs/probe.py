@@ -17,6 +17,7 @@ from jobs.frozen import encoded_features, encoders_of, handmade_features
 from jobs.leak_audit import audit_rows, audit_splits
 from jobs.pretrained import pretrained_encoders
 from jobs.stages import Context
+from jobs.surroundings import relations_of
 from pipeline.errors import DataError
 from pipeline.evaluate.cluster_agreement import Column, group_column, label_column
 from pipeline.evaluate.cluster_study import ClusterStudy, study_clusters
@@ -26,6 +27,7 @@ from pipeline.evaluate.fusion import fuse
 from pipeline.evaluate.metadata import metadata_features
 from pipeline.evaluate.probe import ProbeRow, ProbeTask
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, read_pseudo_labels
+from pipeline.evaluate.relation_recovery import Recoveries, recover, recovery_metrics
 
 MAP_SAMPLES = 1000
 _MAP_LEAST = 10  # samples below which a neighbourhood means nothing
@@ -58,12 +60,21 @@ def probe(context: Context) -> Result:
     study = _draw(context, dataset, fused, drawn=_drawn(recipe, dataset, task, fused, rows))
     names = dataset.manifest.labels[recipe.label]
     metrics: Result = {name: value for row in rows for name, value in row.metrics().items()}
+    recovered = _recovered(recipe, dataset, {name: tables[name] for name in ("probe", "random_init")})
     return {
         "chance": _chance(task),
         "classes": list(names),
         "warnings": [*audit_rows(recipe, dataset, rows), *study.warnings(recipe.label)],
-        "metrics": {**metrics, **study.metrics()},
+        "recovery": {name: {s: r.model_dump() for s, r in by.items()} for name, by in recovered.items()},
+        "metrics": {**metrics, **study.metrics(), **recovery_metrics(recovered)},
     }
+
+
+def _recovered(recipe: Recipe, dataset: Dataset, tables: Mapping[str, Features]) -> Recoveries:
+    """Relations of training samples, by the features that the encoders they were trained with give of them."""
+    train, names = dataset.index.rows("train"), list(recipe.streams)
+    relations = relations_of(recipe, dataset.index, dataset.manifest.labels, list(recipe.relations))
+    return recover(relations, {source: fuse(table, names, train=train)[train] for source, table in tables.items()})
 
 
 def _without_label(context: Context, dataset: Dataset) -> Result:

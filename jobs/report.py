@@ -19,6 +19,7 @@ from pipeline.evaluate.cluster_browser import ClusterBrowser, Sample
 from pipeline.evaluate.cluster_choice import ChosenCluster
 from pipeline.evaluate.cluster_study import ClusterStudy, read_study
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
+from pipeline.evaluate.relation_recovery import read_recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, read_relations
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
 from pipeline.evaluate.results import rows_from_metrics
@@ -56,6 +57,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         pseudo_labels=study.summaries,
         browsers=_browsers(recipe, study),
         relations=relations,
+        recoveries=read_recoveries(probed.get("recovery")),
         chance=_number(probed.get("chance")),
         warnings=[*_texts(probed.get("warnings")), *_nuisances(relations), *_leaks(recipe)],
         provenance=_provenance(manifest, folder),

@@ -13,6 +13,7 @@ from pipeline.evaluate import figures
 from pipeline.evaluate.cluster_agreement import SpaceSummary, finding
 from pipeline.evaluate.cluster_browser import ClusterBrowser, cluster_browser
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
+from pipeline.evaluate.relation_recovery import Recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, relation_columns
 from pipeline.evaluate.results import FUSED, ResultRow, method_rank, verdict
 from pipeline.tracking import History
@@ -39,6 +40,7 @@ class ReportData:
     pseudo_labels: Sequence[SpaceSummary] = ()
     browsers: Sequence[ClusterBrowser] = ()
     relations: Mapping[str, RelationSummary] = field(default_factory=dict)
+    recoveries: Recoveries = field(default_factory=dict)
     chance: float | None = None
     warnings: Sequence[str] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)

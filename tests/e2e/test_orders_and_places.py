@@ -37,7 +37,9 @@ def test_a_mixture_of_data_sets_ends_in_the_same_bits_on_ray_and_is_proved(inges
     parts = f"data.mix=[{{path: {tmp_path}/part7/data, weight: 3}}, {{path: {tmp_path}/part8/data}}]"
 
     runs = [
-        kindred("pretrain", f"out=run{workers}", f"pretrain.workers={workers}", *MIXTURE, parts, *SHORT, folder=tmp_path)
+        kindred(
+            "pretrain", f"out=run{workers}", f"pretrain.workers={workers}", *MIXTURE, parts, *SHORT, folder=tmp_path
+        )
         for workers in (0, 2)
     ]
 

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
+from sklearn.metrics.pairwise import cosine_similarity
 
 from jobs._run_folder import RunFolder, read_json
 from jobs.assemble import Dataset, open_dataset, source_of
@@ -17,6 +20,8 @@ from jobs.report import report, report_data
 from jobs.stages import STAGES, Context
 from pipeline.config import load_config
 from pipeline.errors import DataError
+from pipeline.evaluate.features import read_features
+from pipeline.evaluate.fusion import fuse
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, write_pseudo_labels
 from pipeline.evaluate.report import report_plots
 from pipeline.evaluate.shown_streams import Pictures, Series, Texts
@@ -84,6 +89,25 @@ def test_a_run_without_pseudo_labels_is_as_it_was(folder: Path) -> None:
     html = (folder / "report.html").read_text()
     assert "Pseudo-labels" not in html
     assert "<h2>Relations" not in html
+
+
+def test_graph_recovery_stands_beside_a_random_encoder(folder: Path) -> None:
+    context = context_of(folder, "relations={day: {kind: same, column: session}}")
+    found = probe(context)
+    context.folder.finish("probe", found)
+    report(context)
+
+    dataset = open_dataset(source_of(context.recipe))
+    train = dataset.index.rows("train")
+    day, (low, high) = dataset.index.group("session")[train], np.triu_indices(len(train), 1)
+    for source, name in (("probe", "features"), ("random_init", "random_init")):
+        path = folder / "probe" / f"{name}.parquet"
+        made_by = (pq.read_schema(path).metadata or {})[b"kindred.encoder_hash"].decode()
+        x = fuse(read_features(path, encoder_hash=made_by), list(context.recipe.streams), train=train)[train]
+        similarity = cosine_similarity(x.astype(np.float64))
+        expected = roc_auc_score(day[low] == day[high], similarity[low, high])
+        assert found["metrics"][f"recovery/day/{source}/auroc"] == pytest.approx(expected, abs=1e-3)  # pyright: ignore
+    assert "<h2>Graph recovery" in (folder / "report.html").read_text()
 
 
 def test_pseudo_labels_are_measured_drawn_and_shown(folder: Path) -> None:
