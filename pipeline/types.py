@@ -76,6 +76,7 @@ class Mined:
     different: (B, M) bool, candidates that may be negatives: another pseudo-label, no overlap in time.
     same: (B, M) bool, candidates with the anchor's pseudo-label, without its own and overlapping rows.
     labels: (B,) int64 pseudo-label of each anchor, -1 where it has none; below num_clusters.
+    positive_at: (B,) and candidates_at: (M,) int64, the pretraining rows these are of, for monitors.
     """
 
     positive: Tensor
@@ -85,6 +86,8 @@ class Mined:
     same: Tensor
     labels: Tensor
     num_clusters: int
+    positive_at: Tensor | None = None
+    candidates_at: Tensor | None = None
 
 
 @dataclass(frozen=True)

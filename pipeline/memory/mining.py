@@ -44,6 +44,8 @@ class Miner:
             same=apart & equal,
             labels=anchor.long(),
             num_clusters=labels.num_clusters,
+            positive_at=positive,
+            candidates_at=candidates,
         )
 
     def _positive(

@@ -1,6 +1,7 @@
 """Inter-sample: another sample with the same pseudo-label attracts, samples with other pseudo-labels repel."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, Self
 
 import torch
@@ -41,15 +42,7 @@ class InterSampleLoss(nn.Module):
         return torch.stack(losses).mean()
 
     def _view(self, z: Tensor, present: Tensor, mined: Mined) -> Tensor:
-        config = self.config
-        negatives = negative_pool(
-            z.detach(),
-            mined.candidates.to(z.dtype),
-            mined.different,
-            sampling=config.sampling,
-            pool=config.pool,
-            negatives=config.negatives,
-        )
+        config, negatives = self.config, self.negatives(z, mined)
         usable = present & mined.has_positive & negatives.any(dim=1)
         loss = masked_mean(self._losses(z, mined, negatives), usable)
         labels = torch.where(present, mined.labels, -1)
@@ -60,6 +53,17 @@ class InterSampleLoss(nn.Module):
                 z, labels, num_classes=mined.num_clusters, temperature=config.temperature
             )
         return loss
+
+    def negatives(self, z: Tensor, mined: Mined) -> Tensor:
+        """The candidates (B, M) bool that repel unit rows z (B, d)."""
+        return negative_pool(
+            z.detach(),
+            mined.candidates.to(z.dtype),
+            mined.different,
+            sampling=self.config.sampling,
+            pool=self.config.pool,
+            negatives=self.config.negatives,
+        )
 
     def _losses(self, z: Tensor, mined: Mined, negatives: Tensor) -> Tensor:
         config = self.config
@@ -87,15 +91,7 @@ class InterSampleLoss(nn.Module):
 
 def _constant(mined: Mined) -> Mined:
     """The same without a graph: no gradient may reach the memory."""
-    return Mined(
-        mined.positive.detach(),
-        mined.has_positive,
-        mined.candidates.detach(),
-        mined.different,
-        mined.same,
-        mined.labels,
-        mined.num_clusters,
-    )
+    return replace(mined, positive=mined.positive.detach(), candidates=mined.candidates.detach())
 
 
 class InterSample(ObjectiveConfig):

@@ -1,9 +1,10 @@
-"""How many of the negatives of a batch are of the anchor's own class, with and without weights. For monitors only."""
+"""How many negatives are of the anchor's own class, and how many positives are not. For monitors only."""
 
 import torch
 from torch import Tensor
 
 from pipeline.objectives.repel import Entries, Repel
+from pipeline.types import Mined
 
 
 def false_negative_shares(entries: Entries, classes: Tensor) -> dict[str, float]:
@@ -25,3 +26,19 @@ def false_negative_shares(entries: Entries, classes: Tensor) -> dict[str, float]
         if total > 0:
             found[name] = float(weight[same].sum()) / total
     return found
+
+
+def mined_shares(mined: Mined, negatives: Tensor, anchors: Tensor, classes: Tensor) -> dict[str, float]:
+    """`false_negatives`: share of the negatives (B, M) bool that are of their anchor's class; `true_positives`: share of
+    the drawn positives that are. Only pairs of known classes count; nothing without one.
+
+    anchors: (B,) class of each anchor, classes: (n,) of each pretraining row, -1 unknown.
+    """
+    if mined.positive_at is None or mined.candidates_at is None:
+        return {}
+    theirs, other = classes[mined.candidates_at], classes[mined.positive_at.clamp(min=0)]
+    sides = {
+        "false_negatives": (anchors[:, None] == theirs, negatives & (anchors >= 0)[:, None] & (theirs >= 0)),
+        "true_positives": (anchors == other, mined.has_positive & (anchors >= 0) & (other >= 0)),
+    }
+    return {name: float(same[known].float().mean()) for name, (same, known) in sides.items() if known.any()}

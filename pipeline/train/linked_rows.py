@@ -39,6 +39,8 @@ def linked_rows(memory: Memory, relation: Relation, stream: str, idx: Tensor, *,
         same=links > 0,
         labels=torch.full_like(anchors, -1),
         num_clusters=0,
+        positive_at=neighbour,
+        candidates_at=candidates,
     )
 
 

@@ -9,9 +9,11 @@ from modalities.draws import Draws
 from modalities.spec import Augment, Encoded, Modality, Signal
 from pipeline.errors import ConfigError
 from pipeline.model import PretrainModel, encode_present, scatter_rows
+from pipeline.objectives.info_nce import normalize
+from pipeline.objectives.inter import InterSampleLoss
 from pipeline.objectives.repel import entries_of
 from pipeline.objectives.spec import Monitored
-from pipeline.train.false_negatives import false_negative_shares
+from pipeline.train.false_negatives import false_negative_shares, mined_shares
 from pipeline.train.health import embedding_health
 from pipeline.train.kept_memory import KeptMemory
 from pipeline.train.named_objectives import NamedObjective, memory_source
@@ -198,13 +200,21 @@ class Pretraining:
         return found
 
     def _false_negatives(self, objective: NamedObjective, embeddings: Embeddings) -> dict[str, float]:
-        """Share of negatives of the anchor's class, where an objective weighs them by pseudo-labels."""
-        classes = None if self.surroundings is None else self.surroundings.classes(embeddings.idx)
+        """Share of negatives of the anchor's class, where an objective weighs or chooses them by pseudo-labels."""
+        idx, around = embeddings.idx, self.surroundings
+        classes = None if around is None else around.classes(idx.device)
+        if around is None or classes is None:
+            return {}
         found: dict[str, float] = {}
-        if classes is not None and "clusters" in objective.config.needs:
-            for stream in objective.streams:
-                shares = false_negative_shares(entries_of(embeddings, stream, clusters=True), classes)
-                found |= {f"{objective.name}/{stream}/{name}": value for name, value in shares.items()}
+        anchors, loss = classes[torch.from_numpy(around.rows.find(idx.cpu().numpy()))], self.losses[objective.name]
+        for stream in objective.streams:
+            shares: dict[str, float] = {}
+            if "clusters" in objective.config.needs:
+                shares = false_negative_shares(entries_of(embeddings, stream, clusters=True), anchors)
+            elif isinstance(loss, InterSampleLoss) and (mined := embeddings.mined.get(stream)) is not None:
+                negatives = loss.negatives(normalize(embeddings.views[stream][0]), mined)
+                shares = mined_shares(mined, negatives, anchors, classes)
+            found |= {f"{objective.name}/{stream}/{name}": value for name, value in shares.items()}
         return found
 
 

@@ -124,11 +124,11 @@ class Surroundings:
         content = torch.full((len(rows),), _NO_CONTENT, device=keys.device)
         return Keys(keys, rows, content=content, spans=spans)
 
-    def classes(self, idx: Tensor) -> Tensor | None:
-        """Class numbers (B,) of the label, for monitors only; None where it is not known."""
+    def classes(self, device: torch.device) -> Tensor | None:
+        """Class number (n,) of the label of each row, -1 unknown, for monitors only; None where there is no label."""
         if self.label is None or self.label not in self.columns:
             return None
-        return torch.from_numpy(self.columns[self.label][self.rows.find(idx.cpu().numpy())]).to(idx.device)
+        return torch.from_numpy(self.columns[self.label]).to(device)
 
     def agreement(self) -> dict[str, float]:
         """How much the pseudo-labels of each space follow each column: "<space>/nmi_<column>" and "ami"."""

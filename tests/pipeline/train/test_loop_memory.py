@@ -78,6 +78,8 @@ def test_monitors_tell_what_the_memory_holds(uninterrupted: tuple[FitResult, Fit
     assert found["health/b/valid_share"][-1] == pytest.approx(1 - 14 / SAMPLES)
     assert 0 <= found["health/a/nmi_fifth"][-1] <= 1
     assert 0 <= found["health/intra/a/false_negatives"][-1] <= 1
+    assert 0 <= found["health/inter/a/false_negatives"][-1] <= 1
+    assert 0 <= found["health/inter/a/true_positives"][-1] <= 1
     assert found["health/relational/frac_anchors_with_pos"][-1] > 0
 
 
