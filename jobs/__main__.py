@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from jobs._job_package import check_pins
 from jobs._signals import stopped_by_sigterm
 from pipeline.errors import ConfigError, KindredError, Preempted, StorageError
 
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _answer(options: argparse.Namespace) -> int:
     try:
+        check_pins()
         result = options.handler(options)
     except KindredError as error:
         return _fail(error, as_json=options.json)
@@ -110,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     relations.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. relations.near.within_s=2 out=DIR")
     relations.add_argument("--fork", metavar="NAME", help="start anew in a run folder beside the old one")
     _finish(relations, _relations)
+    _add_submit(verbs)
     explain = verbs.add_parser("explain", help="every recipe key with type, default and meaning")
     explain.add_argument("prefix", nargs="?", default="", help="only keys below this one, e.g. pretrain.optim")
     _finish(explain, _explain)
@@ -120,6 +123,28 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("run", type=Path, help="run folder")
     _finish(sync, _sync)
     return parser
+
+
+def _add_submit(verbs: "argparse._SubParsersAction[_Parser]") -> None:
+    submit = verbs.add_parser("submit", help="run a verb as a job on a Ray cluster")
+    submit.add_argument("verb", choices=["run", "ingest", "pretrain", "probe", "finetune", "relations"])
+    submit.add_argument("recipe", type=Path, help="recipe YAML; it travels with the job")
+    submit.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. out=/shared/runs/x pretrain.workers=8")
+    submit.add_argument("--fork", metavar="NAME", help="start anew in a run folder beside the old one")
+    submit.add_argument("--address", default=os.environ.get("RAY_API_SERVER_ADDRESS"), help="http://HEAD:8265")
+    actions = submit.add_mutually_exclusive_group()
+    for name, text in (
+        ("follow", "print the job's lines until it ends, and end with its exit code"),
+        ("status", "say what became of this very job"),
+        ("stop", "end it; it leaves a checkpoint"),
+    ):
+        actions.add_argument(f"--{name}", dest="action", action="store_const", const=name, help=text)
+    submit.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="variable of the job")
+    submit.add_argument("--secret", action="append", default=[], metavar="NAME", help="variable taken from here")
+    submit.add_argument("--cpus", type=float, help="processors that the job's driver reserves")
+    submit.add_argument("--gpus", type=float, help="GPUs that the job's driver reserves")
+    submit.add_argument("--pip", type=Path, metavar="FILE", help="lock file to install there first")
+    _finish(submit, _submit)
 
 
 def _count(text: str) -> int:
@@ -173,6 +198,23 @@ def _relations(options: argparse.Namespace) -> dict[str, JsonValue]:
     from jobs.relations import relations
 
     return relations(options.recipe, options.overrides, fork=options.fork)
+
+
+def _submit(options: argparse.Namespace) -> dict[str, JsonValue]:
+    from jobs.submit import Job, Resources, given_environment, submit
+
+    if not options.address:
+        raise ConfigError("no cluster", code="CONFIG_VALUE", field="--address", fix="--address http://HEAD:8265")
+    job = Job(
+        options.verb,
+        options.recipe,
+        options.overrides,
+        fork=options.fork,
+        environment=given_environment(options.env, options.secret),
+        resources=Resources(options.cpus, options.gpus),
+        lock=options.pip,
+    )
+    return submit(job, options.address, action=options.action or "start")
 
 
 def _explain(options: argparse.Namespace) -> None:

@@ -144,7 +144,7 @@ def _prepare_environment() -> None:
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        _require_token(address)
+        require_token(address)
     elif os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
         _private_token()
 
@@ -172,7 +172,7 @@ def _connect(workers: Workers) -> bool:
     return True
 
 
-def _require_token(address: str) -> None:
+def require_token(address: str) -> None:
     if os.environ.get("RAY_AUTH_MODE") != "token":
         raise SecurityError(
             f"the Ray cluster at {address} would be used without authentication",

@@ -29,8 +29,8 @@ def false_negative_shares(entries: Entries, classes: Tensor) -> dict[str, float]
 
 
 def mined_shares(mined: Mined, negatives: Tensor, anchors: Tensor, classes: Tensor) -> dict[str, float]:
-    """`false_negatives`: share of the negatives (B, M) bool that are of their anchor's class; `true_positives`: share of
-    the drawn positives that are. Only pairs of known classes count; nothing without one.
+    """`false_negatives`: share of the negatives (B, M) bool that are of their anchor's class; `true_positives`: share
+    of the drawn positives that are. Only pairs of known classes count; nothing without one.
 
     anchors: (B,) class of each anchor, classes: (n,) of each pretraining row, -1 unknown.
     """

@@ -1,0 +1,231 @@
+"""kindred submit: any verb of a recipe as a job on a Ray cluster, once however often it is submitted."""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from pydantic import JsonValue
+
+from jobs._console import Console
+from jobs._job_package import PINS_VARIABLE, RECIPE, pins, write_package
+from jobs._mlflow_names import redact
+from jobs._ray import require_token
+from jobs._run_folder import identity_hash
+from jobs.configs import Recipe
+from pipeline.config import load_config, to_json
+from pipeline.errors import ConfigError, EnvironmentFault, KindredError, SecurityError
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails, JobSubmissionClient
+
+Result = dict[str, JsonValue]
+_FINAL = {"SUCCEEDED", "FAILED", "STOPPED"}
+_STOP = "RAY_JOB_STOP_WAIT_TIME_S"  # from SIGTERM to SIGKILL: Ray's 3 s do not suffice for a checkpoint
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Of the job's driver: probes and fine-tuning run in it, pretraining's workers ask for their own."""
+
+    cpus: float | None = None
+    gpus: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command line to run on the cluster. environment: variables of the job; their values are never printed."""
+
+    verb: str
+    recipe: Path
+    overrides: Sequence[str]
+    fork: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    resources: Resources = Resources()
+    lock: Path | None = None
+
+
+def submit(
+    job: Job, address: str, *, action: Literal["start", "follow", "status", "stop"] = "start"
+) -> dict[str, JsonValue]:
+    """Start the job unless it runs or has succeeded; follow, stop or look at it under the same command line.
+
+    Raises ConfigError for a job that could not work there, SecurityError for a cluster without authentication,
+    EnvironmentFault for one that does not answer; following a job that fails raises its own exit code.
+    """
+    require_token(address)
+    overrides = _for_cluster(job, address)
+    name = submission_id(job, overrides)
+    with _answering(address) as client:
+        started = time.time()
+        if action == "stop":
+            client.stop_job(name)
+        elif action != "status":
+            _start(client, job, name, overrides)
+        timing = _follow(client, name, started) if action == "follow" else {}
+        found = client.get_job_info(name)
+    Console().line(f"{name} at {redact(address)}: {found.status}")
+    if action == "follow":
+        _raise_failure(found, name)
+    return {"status": str(found.status.value).lower(), "submission_id": name, "address": redact(address), **timing}
+
+
+def submission_id(job: Job, overrides: Sequence[str]) -> str:
+    """Equal for equal verbs and resolved recipes: the key under which a cluster runs a job once."""
+    recipe = load_config(Recipe, job.recipe, overrides)
+    digest = identity_hash({"verb": job.verb, "recipe": to_json(recipe), "fork": job.fork})
+    return f"kindred-{job.verb}-{recipe.name}-{digest[:16]}"
+
+
+def _for_cluster(job: Job, address: str) -> list[str]:
+    """The overrides with a run folder that outlives the job. Raises ConfigError where paths mean nothing there."""
+    for override in job.overrides:
+        if redact(override) != override:
+            raise ConfigError(
+                "an override with a password would be shown by the cluster",
+                code="CONFIG_SECRET",
+                field=override.partition("=")[0],
+                fix="hand it over with --secret NAME, e.g. MLFLOW_TRACKING_URI",
+            )
+    recipe = load_config(Recipe, job.recipe, job.overrides)
+    paths = {"out": str(recipe.folder), "data.root": recipe.data.root, "data.path": recipe.data.path}
+    relative = {key: path for key, path in paths.items() if path and "://" not in path and not Path(path).is_absolute()}
+    if relative and not _is_here(address):
+        raise ConfigError(
+            "a relative path would be inside the job's temporary folder on the cluster",
+            code="CONFIG_PATH",
+            field=", ".join(relative),
+            expected="absolute paths on storage that every node sees",
+            got=relative,
+            fix="give them as overrides, e.g. out=/shared/runs/" + recipe.name,
+        )
+    return [*job.overrides, *(f"{key}={Path(path).resolve()}" for key, path in relative.items())]
+
+
+def _is_here(address: str) -> bool:
+    host = urlsplit(address).hostname or ""
+    with contextlib.suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
+@contextlib.contextmanager
+def _answering(address: str) -> Iterator["JobSubmissionClient"]:
+    """A client of the job server; what it and its transport raise becomes one typed error."""
+    from ray.exceptions import AuthenticationError
+    from ray.job_submission import JobSubmissionClient
+
+    logging.getLogger("ray.dashboard").setLevel(logging.WARNING)
+    try:
+        yield JobSubmissionClient(address)
+    except AuthenticationError as error:
+        raise SecurityError(
+            "there is no token for the cluster",
+            code="RAY_NO_TOKEN",
+            field="RAY_AUTH_TOKEN_PATH",
+            fix="put the cluster's token into a file that only you can read, and name it in RAY_AUTH_TOKEN_PATH",
+        ) from error
+    except (ConnectionError, RuntimeError) as error:
+        raise EnvironmentFault(
+            f"the job server does not answer as it should: {redact(str(error)).strip().splitlines()[-1][:300]}",
+            code="RAY_JOBS",
+            field="--address",
+            got=redact(address),
+            fix="give the address of the Ray dashboard, e.g. http://HEAD:8265, and the token of this cluster",
+        ) from error
+
+
+def _start(client: "JobSubmissionClient", job: Job, name: str, overrides: Sequence[str]) -> None:
+    status = next((str(j.status.value) for j in client.list_jobs() if j.submission_id == name), None)
+    if status in {"PENDING", "RUNNING", "SUCCEEDED"}:
+        return
+    if status is not None:
+        client.delete_job(name)
+    words = ["python", "-m", "jobs", job.verb, RECIPE, *overrides, *(["--fork", job.fork] if job.fork else [])]
+    with tempfile.TemporaryDirectory(prefix="kindred-job-") as folder:
+        write_package(job.recipe, Path(folder))
+        runtime: dict[str, object] = {
+            "working_dir": folder,
+            "env_vars": {"RAY_AUTH_MODE": "token", _STOP: "30", PINS_VARIABLE: pins(), **job.environment},
+        }
+        if job.lock is not None:
+            runtime["pip"] = [line for line in job.lock.read_text().splitlines() if line and line[0] not in "#-"]
+        try:
+            client.submit_job(
+                entrypoint=shlex.join(words),
+                submission_id=name,
+                runtime_env=runtime,
+                metadata={"recipe": hashlib.sha256(job.recipe.read_bytes()).hexdigest()},
+                entrypoint_num_cpus=job.resources.cpus,
+                entrypoint_num_gpus=job.resources.gpus,
+            )
+        except RuntimeError as error:
+            if "already exists" not in str(error):  # somebody else submitted the very same job meanwhile
+                raise
+
+
+def _follow(client: "JobSubmissionClient", name: str, started: float) -> dict[str, JsonValue]:
+    """Print the job's lines until it ends; returns seconds from the submission to its first line and first step."""
+    found: dict[str, JsonValue] = {}
+
+    async def show() -> None:
+        async for text in client.tail_job_logs(name):
+            found.setdefault("first_line_s", round(time.time() - started, 1))
+            if any(line.startswith("step ") for line in text.splitlines()):
+                found.setdefault("first_step_s", round(time.time() - started, 1))
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+    try:
+        asyncio.run(show())
+    except KeyboardInterrupt:
+        Console().line(f"{name} goes on; the same command with --follow shows it again, with --stop it ends")
+        raise
+    while client.get_job_status(name).value not in _FINAL:
+        time.sleep(0.5)
+    info = client.get_job_info(name)
+    if info.start_time:
+        found["driver_s"] = round(max(0.0, info.start_time / 1000 - started), 1)
+    return found
+
+
+def _raise_failure(info: "JobDetails", name: str) -> None:
+    """Following a failed job ends with the exit code that it had."""
+    if str(info.status.value) == "SUCCEEDED":
+        return
+    kinds = {kind.exit_code: kind for kind in KindredError.__subclasses__() if isinstance(kind.exit_code, int)}
+    raise kinds.get(info.driver_exit_code or 0, EnvironmentFault)(
+        f"the job ended as {str(info.status.value).lower()}",
+        code="JOB_ENDED",
+        key=name,
+        got=(info.message or "").strip().splitlines()[-1:][0][:300] if (info.message or "").strip() else None,
+        fix="its last lines say why; the same command resumes it",
+    )
+
+
+def given_environment(pairs: Sequence[str], secrets: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE pairs, and variables of this process by name. Raises ConfigError."""
+    found = dict[str, str]()
+    for pair in pairs:
+        name, given, value = pair.partition("=")
+        if not (given and name.isidentifier()):
+            raise ConfigError("no variable", code="CONFIG_ENV", field="--env", expected="NAME=VALUE", got=name)
+        found[name] = value
+    for name in secrets:
+        if name not in os.environ:
+            raise ConfigError(
+                f"{name} is not set here", code="CONFIG_ENV", field="--secret", fix=f"export {name}, then submit again"
+            )
+        found[name] = os.environ[name]
+    return found

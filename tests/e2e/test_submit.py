@@ -1,0 +1,149 @@
+"""kindred submit against a real Ray head on loopback: once however often, followed, stopped, with its exit code."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import RECIPE, ROOT
+
+pytestmark = pytest.mark.ray
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Cluster:
+    """A Ray head of its own, with a token."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.address = folder, f"http://127.0.0.1:{_free_port()}"
+        token = folder / "token"
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+        self.environment = {
+            **os.environ,
+            "HOME": str(folder),
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+        }
+        command = [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
+            *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--port={_free_port()}"),
+            *(f"--dashboard-port={self.address.rpartition(':')[2]}", f"--temp-dir={folder}/ray", "--num-cpus=4"),
+            *("--object-store-memory=134217728",),
+        ]
+        log = (folder / "head.log").open("w")
+        self.process = subprocess.Popen(
+            command, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + 120
+        while "Ray runtime started" not in (log := (self.folder / "head.log").read_text()):
+            assert self.process.poll() is None, log
+            assert time.monotonic() < deadline, log
+            time.sleep(0.2)
+
+    def submit(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        given = [sys.executable, "-m", "jobs", "submit", verb, str(RECIPE), *arguments]
+        command = [*given, "--address", self.address, "--env", f"MLFLOW_TRACKING_URI=sqlite:///{self.folder}/m.db"]
+        return subprocess.run(
+            [*command, "--json"], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+
+    def stop(self) -> None:
+        """Nothing of it is needed: no process may outlive the test."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for process in Path("/proc").iterdir():
+            if process.name.isdecimal() and self._is_ours(process):
+                os.kill(int(process.name), signal.SIGKILL)
+
+    def _is_ours(self, process: Path) -> bool:
+        try:
+            return f"{self.folder}/ray" in (process / "cmdline").read_text(errors="replace")
+        except OSError:
+            return False
+
+
+def _last(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as folder:  # Ray's socket paths are long
+        made = Cluster(Path(folder))
+        try:
+            made.wait_until_ready()
+            yield made
+        finally:
+            made.stop()
+
+
+def test_a_job_runs_once_however_often_it_is_submitted(cluster: Cluster, ingested: Path) -> None:
+    data, out = f"data.path={ingested}/data", f"out={cluster.folder}/once"
+    secret = "s3cr3t-0123456789"
+    cluster.environment["KINDRED_TEST_SECRET"] = secret
+    arguments = [data, out, "pretrain.epochs=1", "--secret", "KINDRED_TEST_SECRET"]
+
+    first = [_last(cluster.submit("pretrain", *arguments)) for _ in range(2)]
+    followed = cluster.submit("pretrain", *arguments, "--follow")
+    later = [_last(cluster.submit("pretrain", *arguments)) for _ in range(2)]
+
+    assert followed.returncode == 0, followed.stderr
+    assert len({str(found["submission_id"]) for found in [*first, _last(followed), *later]}) == 1
+    assert [found["status"] for found in later] == ["succeeded"] * 2
+    assert "first_step_s" in _last(followed)
+    assert "step 4/4" in followed.stderr
+    spools = list((cluster.folder / "once" / "tracking").glob("pretrain*.jsonl"))
+    assert len(spools) == 1
+    logs = [path for path in (cluster.folder / "ray").rglob("job-driver-*.log") if path.is_file()]
+    assert logs
+    assert not any(secret in path.read_text(errors="replace") for path in logs)
+    assert secret not in followed.stderr + followed.stdout
+
+
+def test_following_a_job_that_fails_ends_with_its_exit_code(cluster: Cluster) -> None:
+    done = cluster.submit("pretrain", "data.path=/nowhere", f"out={cluster.folder}/bad", "--follow")
+
+    assert done.returncode == 65
+    assert "DATA_MANIFEST" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_stopped_job_leaves_a_checkpoint_and_goes_on_when_submitted_again(cluster: Cluster, ingested: Path) -> None:
+    arguments = [f"data.path={ingested}/data", f"out={cluster.folder}/stopped", "pretrain.epochs=60"]
+    checkpoints = cluster.folder / "stopped" / "pretrain" / "checkpoints"
+    assert _last(cluster.submit("pretrain", *arguments))["status"] in {"pending", "running"}
+    deadline = time.monotonic() + 120
+    while not any(checkpoints.glob("step-*")):
+        assert time.monotonic() < deadline, cluster.submit("pretrain", *arguments, "--status").stdout
+        time.sleep(0.1)
+
+    stopped = cluster.submit("pretrain", *arguments, "--stop")
+    while (status := _last(cluster.submit("pretrain", *arguments, "--status"))["status"]) == "running":
+        assert time.monotonic() < deadline
+
+    assert stopped.returncode == 0, stopped.stderr
+    assert status == "stopped"
+    assert json.loads((cluster.folder / "stopped" / "result.json").read_text())["status"] == "stopped"
+    again = _last(cluster.submit("pretrain", *arguments))
+    assert again["status"] in {"pending", "running"}
+    assert cluster.submit("pretrain", *arguments, "--stop").returncode == 0
