@@ -16,11 +16,13 @@ INFRA = Path(__file__).parents[2] / "infra"
 COMPOSE = yaml.safe_load((INFRA / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, object]] = COMPOSE["services"]
 KUBERNETES = [
-    document
-    for path in sorted((INFRA / "kuberay").glob("*.yaml"))
-    for document in yaml.safe_load_all(path.read_text())
+    document for path in sorted((INFRA / "kuberay").glob("*.yaml")) for document in yaml.safe_load_all(path.read_text())
 ]
-CLUSTERS = [d["spec"] if d["kind"] == "RayCluster" else d["spec"]["rayClusterSpec"] for d in KUBERNETES if "ray.io" in d["apiVersion"]]
+CLUSTERS = [
+    d["spec"] if d["kind"] == "RayCluster" else d["spec"]["rayClusterSpec"]
+    for d in KUBERNETES
+    if "ray.io" in d["apiVersion"]
+]
 
 
 def _images() -> Iterator[str]:
