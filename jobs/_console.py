@@ -12,20 +12,33 @@ from typing import TextIO
 from pipeline.evaluate.report import ResultRow
 
 PLAIN_PROGRESS_SHARE = 0.1
+_MAX_TERMS = 4  # more do not fit a line
 Cells = tuple[str, ...]
 
 
 def training_line(step: int, total: int, metrics: Mapping[str, float], *, samples_per_s: float | None = None) -> str:
-    """One aligned line with the names MLflow has, in a fixed order.
+    """One aligned line with the names MLflow has, in a fixed order; many loss terms become a mean per objective.
 
     >>> training_line(1200, 5000, {"loss/total": 2.318, "loss/intra/imu": 0.91, "learning_rate": 3e-4})
     'step 1200/5000  loss  2.318  intra/imu  0.910  learning_rate 3.0e-04'
     """
+    metrics = _brief(metrics)
     order = sorted(metrics, key=lambda name: (name != "loss/total", not name.startswith("loss/"), name))
     cells = [f"step {step:>{len(str(total))}}/{total}", *(f"{_short(name)} {_number(metrics[name])}" for name in order)]
     if samples_per_s is not None:
         cells.append(f"{samples_per_s:7.0f} samples/s")
     return "  ".join(cells)
+
+
+def _brief(metrics: Mapping[str, float]) -> dict[str, float]:
+    terms: dict[str, list[float]] = {}
+    for name, value in metrics.items():
+        if name.startswith("loss/") and name != "loss/total":
+            terms.setdefault("/".join(name.split("/")[:2]), []).append(value)
+    if sum(map(len, terms.values())) <= _MAX_TERMS:
+        return dict(metrics)
+    others = {name: value for name, value in metrics.items() if name == "loss/total" or not name.startswith("loss/")}
+    return others | {objective: sum(values) / len(values) for objective, values in terms.items()}
 
 
 def _short(name: str) -> str:

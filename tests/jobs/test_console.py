@@ -32,6 +32,14 @@ def test_training_lines_are_aligned_and_keep_their_order() -> None:
     assert lines[1] == "step 5000/5000  loss 11.000  intra/imu  0.010  gradient_norm 99.250  learning_rate  0.000"
 
 
+def test_many_terms_become_a_mean_per_objective() -> None:
+    terms = {f"loss/cross/{pair}": value for pair, value in (("a-b", 1.0), ("a-c", 2.0), ("b-c", 6.0))}
+
+    line = training_line(1, 2, {"loss/total": 2.5, **terms, "loss/intra/a": 1.0, "loss/intra/b": 3.0})
+
+    assert line == "step 1/2  loss  2.500  cross  3.000  intra  2.000"
+
+
 def test_the_console_shows_losses_not_monitors() -> None:
     stream = io.StringIO()
     console = Console(stream)
