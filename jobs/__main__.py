@@ -180,7 +180,7 @@ _ingest = _stages("ingest")
 _pretrain = _stages("pretrain")
 _probe = _stages("probe")
 _finetune = _stages("finetune")
-_run = _stages("ingest", "pretrain", "probe", "finetune", "report")
+_run = _stages("ingest", "relations", "pretrain", "probe", "finetune", "report")
 
 
 def _demo(options: argparse.Namespace) -> dict[str, JsonValue]:

@@ -26,12 +26,17 @@ _FORK = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
 def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages: Sequence[str]) -> Result:
-    """Run `stages` of the recipe at `path`; returns what `result.json` holds. Finished stages are not run again."""
+    """Run `stages` of the recipe at `path`; returns what `result.json` holds. Finished stages are not run again.
+
+    Among others, relations are a stage of recipes that declare some.
+    """
     recipe = load_config(Recipe, path, overrides)
     _check_folder(path, overrides, fork)
     if fork is not None:
         recipe = recipe.model_copy(update={"out": f"{recipe.folder}-{fork}"})
     folder = RunFolder(recipe.folder)
+    if len(stages) > 1 and not recipe.relations:
+        stages = [name for name in stages if name != "relations"]
     with folder.locked():
         if not all(_is_finished(stage, recipe, folder) for stage in stages):
             try:

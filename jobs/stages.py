@@ -124,7 +124,7 @@ STAGES: dict[str, Stage] = {
     "ingest": Stage(_ingest_identity, _ingest),
     "relations": Stage(_relations_identity, _relations),
     "pretrain": Stage(_pretrain_identity, _pretrain),
-    "probe": Stage(_downstream_identity("probe", "subsets", "handmade"), _probe),
+    "probe": Stage(_downstream_identity("probe", "subsets", "handmade", "relations"), _probe),
     "finetune": Stage(_downstream_identity("finetune"), _finetune),
-    "report": Stage(_downstream_identity("probe", "subsets", "finetune", "description"), _report),
+    "report": Stage(_downstream_identity("probe", "subsets", "finetune", "description", "relations"), _report),
 }
