@@ -173,6 +173,7 @@ def _connect(workers: Workers) -> bool:
 
 
 def require_token(address: str) -> None:
+    """Raises SecurityError where the cluster at `address` would be used without authentication."""
     if os.environ.get("RAY_AUTH_MODE") != "token":
         raise SecurityError(
             f"the Ray cluster at {address} would be used without authentication",

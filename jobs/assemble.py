@@ -24,6 +24,7 @@ from pipeline.data.remote_folder import RemoteFolder
 from pipeline.data.shard_source import LocalShards, ShardSource, shard_source
 from pipeline.data.verify import damaged_fitted_files
 from pipeline.errors import ConfigError, DataError, Problems
+from pipeline.relations.edge_rows import edge_file_hashes
 from pipeline.train.named_objectives import name_objectives
 from pipeline.train.pretraining import Pretraining
 from pipeline.train.surroundings import Surroundings
@@ -175,5 +176,6 @@ def pretrain_identity(recipe: Recipe, manifests: Sequence[Manifest]) -> dict[str
         "objectives": document["objectives"],
         "memory": document["memory"],
         "relations": document["relations"],
+        "edge_files": {**edge_file_hashes(recipe.relations, Path(recipe.data.root or "."))},
         "pretrain": {key: value for key, value in pretrain.items() if key not in operational},
     }

@@ -231,12 +231,15 @@ class Recipe(Config):
         return [self.place] if self.data.mix is None else [parse_place(part.path) for part in self.data.mix]
 
     def absolute(self) -> "Recipe":
-        """The same with absolute paths of cache and mixed data sets: workers have other working folders."""
+        """The same with absolute paths of what is read: workers, and whoever checks the run later, are elsewhere."""
         parts = self.data.mix and tuple(
             part.model_copy(update={"path": str(absolute(parse_place(part.path)))}) for part in self.data.mix
         )
         cache = self.data.cache and str(Path(self.data.cache).expanduser().resolve())
-        return self.model_copy(update={"data": self.data.model_copy(update={"mix": parts, "cache": cache})})
+        path = self.data.path and str(absolute(parse_place(self.data.path)))
+        root = None if self.data.mix else str(Path(self.data.root or ".").resolve())
+        paths = {"mix": parts, "cache": cache, "path": path, "root": root}
+        return self.model_copy(update={"data": self.data.model_copy(update=paths)})
 
     def probed_subsets(self) -> list[tuple[str, ...]]:
         """Stream combinations in report order; the last is every stream (`fused`)."""

@@ -21,9 +21,9 @@ from pipeline.data.manifest import Manifest, load_manifest
 from pipeline.data.rows import rows_of
 from pipeline.errors import ConfigError, DataError, KindredError, Problems
 from pipeline.relations.build import build_relation
-from pipeline.relations.config import AnyRelation, EdgesRelation
+from pipeline.relations.config import AnyRelation
 from pipeline.relations.defaults import default_relations
-from pipeline.relations.edge_rows import file_sha256
+from pipeline.relations.edge_rows import edge_file_hashes
 from pipeline.relations.report import relation_report
 from pipeline.relations.samples import Samples
 
@@ -135,8 +135,7 @@ def _reports(configs: Mapping[str, AnyRelation], folder: Path, manifest: Manifes
 
 
 def _identity(configs: Mapping[str, AnyRelation], manifest: Manifest, root: Path) -> Result:
-    paths = {name: root / config.path for name, config in configs.items() if isinstance(config, EdgesRelation)}
-    files: Result = {name: file_sha256(path) if path.is_file() else None for name, path in paths.items()}
+    files: Result = {**edge_file_hashes(configs, root)}
     declared: Result = {name: to_json(config) for name, config in configs.items()}
     return {"manifest": manifest.sha256, "relations": declared, "files": files}
 

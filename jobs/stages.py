@@ -64,7 +64,7 @@ def _pretrain_identity(recipe: Recipe, folder: RunFolder) -> Result:
 
 def _pretrain(context: Context) -> Result:
     recipe, folder = context.recipe, context.folder
-    write_json(folder.stage("pretrain") / RECIPE_NAME, to_json(recipe))
+    write_json(folder.stage("pretrain") / RECIPE_NAME, to_json(recipe.absolute()))
     dataset = open_dataset(source_of(recipe))
     context.spool.dataset(name=dataset.manifest.name, digest=dataset.manifest.sha256, source=str(dataset.source))
     result = pretrain(recipe, recipe.place, folder.stage("pretrain"))

@@ -1,5 +1,6 @@
 """From a recipe to what its objectives may know about samples: memory, relations, time, groups."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pipeline.data.rows import Rows, rows_of
 from pipeline.errors import ConfigError
 from pipeline.memory.memory import Memory
 from pipeline.memory.runtime import Runtime
+from pipeline.objectives.inter import InterSample
 from pipeline.relations.build import build_relation
 from pipeline.relations.relation import Relation
 from pipeline.relations.samples import Samples
@@ -21,6 +23,7 @@ from pipeline.train.named_objectives import NamedObjective, memory_source, name_
 from pipeline.train.surroundings import Surroundings
 from pipeline.worker import Worker
 
+_log = logging.getLogger(__name__)
 _IN_MEMORY = {"mined", "clusters", "keys"}
 
 
@@ -35,6 +38,7 @@ def surroundings_of(recipe: Recipe, datasets: Sequence[Dataset], worker: Worker,
     if relations and len(indexes) > 1:
         raise ConfigError("relations link samples of one data set", code="CONFIG_VALUE", field="data.mix")
     rows, spans = training_rows(indexes), _spans(indexes)
+    _warn_of_warmup(recipe, named)
     remembered = any(objective.config.needs & _IN_MEMORY for objective in named)
     return Surroundings(
         rows=rows,
@@ -45,6 +49,18 @@ def surroundings_of(recipe: Recipe, datasets: Sequence[Dataset], worker: Worker,
         relations=relations_of(recipe, indexes[0], datasets[0].manifest.labels, relations),
         memory=_memory(recipe, named, rows, spans, Runtime(worker, recipe.seed, device)) if remembered else None,
     )
+
+
+def _warn_of_warmup(recipe: Recipe, named: Sequence[NamedObjective]) -> None:
+    """Not refused: a short trial of a long recipe is normal."""
+    waiting = [o.name for o in named if isinstance(o.config, InterSample) or "clusters" in o.config.needs]
+    if waiting and recipe.memory.warmup_epochs >= recipe.pretrain.epochs:
+        _log.warning(
+            "memory.warmup_epochs %d is not below pretrain.epochs %d: %s will see no pseudo-labels",
+            recipe.memory.warmup_epochs,
+            recipe.pretrain.epochs,
+            ", ".join(waiting),
+        )
 
 
 def training_rows(indexes: Sequence[Index]) -> Rows:

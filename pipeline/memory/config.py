@@ -38,7 +38,7 @@ class MemoryConfig(Config):
     """Weight of the new row in a stored row; 1 overwrites."""
     encoder_momentum: float | None = Field(default=None, ge=0, lt=1)
     """Share of the old weights that a step keeps in the momentum encoder; None means there is none."""
-    queue: int = Field(default=0, ge=0)
+    queue: int = Field(default=0, ge=0, le=1 << 24)
     """Keys of earlier batches that are kept per stream; 0 means none."""
     clusters: ClustersConfig = ClustersConfig()
     """Pseudo-labels."""

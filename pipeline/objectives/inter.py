@@ -46,6 +46,8 @@ class InterSampleLoss(nn.Module):
         usable = present & mined.has_positive & negatives.any(dim=1)
         loss = masked_mean(self._losses(z, mined, negatives), usable)
         labels = torch.where(present, mined.labels, -1)
+        if mined.num_clusters == 0:  # too few samples have the stream for clusters
+            return loss
         if config.spread > 0:
             loss = loss + config.spread * block_spread(z, labels, num_classes=mined.num_clusters)
         if config.pairwise > 0:

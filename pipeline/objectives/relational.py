@@ -157,9 +157,9 @@ class Relational(ObjectiveConfig):
     """Anchor and neighbour in the same stream, in two streams, or both."""
     negatives: NegativeDomain = NegativeDomain()
     """Which samples may be negatives."""
-    attract_scale: float = Field(default=2.0, gt=0)
+    attract_scale: float = Field(default=2.0, ge=1e-3, le=1e3)
     """w+ of multi_similarity."""
-    repel_scale: float = Field(default=40.0, gt=0)
+    repel_scale: float = Field(default=40.0, ge=1e-3, le=1e3)
     """w- of multi_similarity."""
     threshold: float = Field(default=0.5, ge=-1, le=1)
     """Cosine t around which multi_similarity weighs."""

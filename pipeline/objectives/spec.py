@@ -4,13 +4,14 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from modalities.spec import Config
 from pipeline.types import Embeddings, LossTerms
 
 Source = Literal["pooled", "moments", "memory"]
 Need = Literal["mined", "clusters", "links", "keys"]
+_LEAST_WEIGHT = 1e-6
 
 
 class Projection(Config):
@@ -48,12 +49,26 @@ class ObjectiveConfig(Config):
     needs_time: ClassVar[bool] = False
     """True when position t of every view must show moment t, so augmentations that move time are refused."""
 
-    weight: float = Field(default=1.0, ge=0)
+    weight: float = Field(default=1.0, ge=0, le=1e6)
     """Weight in the total, sum(weight * loss) / sum(weight) over the active objectives; 0 leaves it out."""
-    streams: tuple[str, ...] | None = None
+    streams: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Streams it reads; None means every stream it can read."""
     projection: Projection = Projection()
     """Projector of this objective, one per stream."""
+
+    @field_validator("weight")
+    @classmethod
+    def _weight_shows(cls, weight: float) -> float:
+        if 0 < weight < _LEAST_WEIGHT:
+            raise ValueError(f"a weight above 0 is at least {_LEAST_WEIGHT:g}")
+        return weight
+
+    @field_validator("streams")
+    @classmethod
+    def _streams_once(cls, streams: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if streams is not None and len(set(streams)) != len(streams):
+            raise ValueError("a stream is named twice")
+        return streams
 
     @property
     def reads(self) -> Source:

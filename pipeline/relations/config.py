@@ -10,7 +10,7 @@ from modalities.spec import Config
 class RelationConfig(Config):
     """What every relation can be told."""
 
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, ge=1e-6, le=1e6)
     """Factor on the weights of all its links; matters where several relations are added up."""
 
 
@@ -30,7 +30,7 @@ class TemporalRelation(RelationConfig):
 
     kind: Literal["temporal"] = "temporal"
     """Neighbours in time."""
-    within_s: float = Field(gt=0)
+    within_s: float = Field(gt=0, le=1e9)
     """Largest distance of two starts, in seconds."""
     column: str | None = None
     """Group column that names the recording, e.g. session; None means the raw record."""

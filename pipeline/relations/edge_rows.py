@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow.csv import ConvertOptions, ReadOptions, open_csv
 
+from modalities.spec import Config
 from pipeline.errors import ConfigError, DataError
+from pipeline.relations.config import EdgesRelation
 
 _BLOCK_BYTES = 64 << 20
 _BATCH_ROWS = 1 << 20
+_LEAST, _MOST = 1e-20, 1e20  # times weights of relations and objectives, float32 still holds them
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,12 @@ def read_edge_rows(path: Path, columns: Sequence[str], *, field: str) -> Iterato
             first += batch.num_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path.name} is no readable edge list: {error}", code="DATA_EDGES", field=path.name) from error
+
+
+def edge_file_hashes(relations: Mapping[str, Config], folder: Path) -> dict[str, str | None]:
+    """Relation -> sha256 of its edge file, None where there is no such file; relative paths start at `folder`."""
+    paths = {name: folder / config.path for name, config in relations.items() if isinstance(config, EdgesRelation)}
+    return {name: file_sha256(path) if path.is_file() else None for name, path in paths.items()}
 
 
 def file_sha256(path: Path) -> str:
@@ -94,13 +103,13 @@ def _weights(path: Path, column: pa.Array, first: int) -> np.ndarray:
         weights = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False).astype(np.float32)
     except pa.ArrowInvalid:
         weights = np.array([_number(text) for text in column.to_pylist()], np.float32)
-    bad = np.flatnonzero(~((weights > 0) & (weights < np.inf)))
+    bad = np.flatnonzero(~((weights >= _LEAST) & (weights <= _MOST)))
     if len(bad):
         raise DataError(
-            f"{path.name} row {first + int(bad[0])}: a weight that is no positive number",
+            f"{path.name} row {first + int(bad[0])}: a weight that is no usable positive number",
             code="DATA_EDGE_WEIGHT",
             field=path.name,
-            expected="> 0",
+            expected=f"{_LEAST:g} to {_MOST:g}",
             got=column[int(bad[0])].as_py(),
         )
     return weights

@@ -22,6 +22,14 @@ def nearest_values(config: NearestRelation, samples: Samples) -> Built:
     """
     table = np.stack([_column(name, samples) for name in config.columns], axis=1)
     known = np.flatnonzero(~np.isnan(table).any(axis=1))
+    if len(known) < 2:
+        raise samples.bad(
+            "columns",
+            f"{len(known)} samples have values of {', '.join(config.columns)}",
+            expected=">= 2",
+            got=list(config.columns),
+            fix="choose columns with values",
+        )
     if config.k >= len(known):
         raise samples.bad(
             "k",
@@ -54,6 +62,8 @@ def _others(tree: KDTree, low: int, points: np.ndarray, k: int) -> np.ndarray:
 
 
 def _standardised(table: np.ndarray) -> np.ndarray:
+    largest = np.abs(table).max(axis=0)
+    table = table / np.where(largest > 0, largest, 1.0)  # squares of very large numbers are not finite
     spread = table.std(axis=0)
     return (table - table.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
 

@@ -30,7 +30,7 @@ def close_tag_sets(config: TagSetsRelation, samples: Samples) -> Built:
     texts = samples.texts(config.column)
     sets, number = distinct_sets(texts, config.separator)
     unknown = int((number < 0).sum())
-    alike = config.radius == 0
+    alike = config.radius == 0 or not sets
     relation = cliques(number, weight=config.weight) if alike else _expand(config, samples, sets, number)
     isolated = int((relation.degree() == 0).sum())
     return Built(relation, Findings(unknown=unknown, isolated=isolated, uses_label=uses_label))

@@ -9,6 +9,8 @@ from pipeline.relations.ranges import ranges
 from pipeline.relations.samples import Samples
 from pipeline.relations.symmetrise import refuse_too_many, symmetrise
 
+_LONGEST = 4e18  # ns on an int64 axis
+
 
 def close_in_time(config: TemporalRelation, samples: Samples) -> Built:
     """Links between starts at most `within_s` apart. Raises ConfigError, and DataError where no sample has a time."""
@@ -41,13 +43,14 @@ def following(start: np.ndarray, recording: np.ndarray, within: int) -> np.ndarr
     """
     if not len(start):
         return np.zeros(0, np.int64)
-    # One axis for all recordings, each farther from the last than any neighbours are.
-    first = np.concatenate([[True], recording[1:] != recording[:-1]])
-    begins = np.flatnonzero(first)
-    number = np.cumsum(first) - 1
-    offset = start - start[begins][number]
-    lengths = offset[np.concatenate([begins[1:], [len(start)]]) - 1]
-    within = min(within, int(lengths.max()))
-    gaps = np.concatenate([[0], np.cumsum(lengths + within + 1)[:-1]])
-    axis = offset + gaps[number]
+    # One axis for all recordings: no step needs to be longer than what is just too far to be near.
+    steps = np.where(recording[1:] == recording[:-1], np.diff(start), within + 1).clip(max=within + 1)
+    if float(steps.astype(np.float64).sum()) > _LONGEST:
+        raise DataError(
+            "the recordings of all samples together are too long",
+            code="DATA_TIMES",
+            expected=f"<= {_LONGEST:.1e} ns",
+            fix="lower within_s",
+        )
+    axis = np.concatenate([[0], np.cumsum(steps)])
     return np.searchsorted(axis, axis + within, side="right") - np.arange(1, len(start) + 1)

@@ -9,11 +9,12 @@ from pipeline.objectives.spec import ObjectiveConfig
 
 @dataclass(frozen=True)
 class NamedObjective:
-    """An objective of the recipe with the name its metrics carry and the streams it reads."""
+    """An objective of the recipe with the name its metrics carry, the streams it reads, and its place in the recipe."""
 
     name: str
     config: ObjectiveConfig
     streams: tuple[str, ...]
+    field: str = "objectives"
 
 
 def name_objectives(configs: Sequence[ObjectiveConfig], streams: Sequence[str]) -> list[NamedObjective]:
@@ -35,7 +36,7 @@ def name_objectives(configs: Sequence[ObjectiveConfig], streams: Sequence[str]) 
         earlier = sum(_kind(objective) == _kind(config) for objective in configs[:position])
         name = _kind(config) if earlier == 0 else f"{_kind(config)}_{earlier + 1}"
         if config.weight > 0:
-            named.append(NamedObjective(name, config, config.streams or tuple(streams)))
+            named.append(NamedObjective(name, config, config.streams or tuple(streams), f"objectives.{position}"))
     if not named:
         raise ConfigError("every objective has weight 0", code="CONFIG_VALUE", field="objectives", expected="> 0")
     return named

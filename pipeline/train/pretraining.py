@@ -17,6 +17,7 @@ from pipeline.train.false_negatives import false_negative_shares, mined_shares
 from pipeline.train.health import embedding_health
 from pipeline.train.kept_memory import KeptMemory
 from pipeline.train.named_objectives import NamedObjective, memory_source
+from pipeline.train.objective_checks import check_objective
 from pipeline.train.surroundings import Surroundings
 from pipeline.train.task import Outputs
 from pipeline.types import Batch, Embeddings, LossTerms
@@ -39,7 +40,8 @@ class Pretraining:
         self._check_time()
         memory = None if surroundings is None else surroundings.memory
         self.source = None if memory is None else memory_source(self.named, memory.config.source)
-        self._check_needs()
+        for objective in self.named:
+            check_objective(objective, self.source, surroundings)
         encoders = {name: modality.encoder for name, modality in modalities.items()}
         projections = {o.name: (o.config.projection, o.streams) for o in self.named if o.config.reads != "memory"}
         self.module = PretrainModel(encoders, projections)
@@ -57,32 +59,6 @@ class Pretraining:
                     field=f"streams.{moving[0]}.augment",
                     fix="keep only transforms that keep time (jitter, scaling, channel_dropout, time_mask, ...)",
                 )
-
-    def _check_needs(self) -> None:
-        """Everything that an objective will ask for later exists. Raises ConfigError before the first step."""
-        known = frozenset() if self.surroundings is None else self.surroundings.known
-        for objective in self.named:
-            if lacking := sorted(objective.config.needs - known):
-                raise ConfigError(
-                    f"objective {objective.name} needs {', '.join(lacking)}",
-                    code="CONFIG_MEMORY",
-                    field="objectives",
-                    expected=sorted(objective.config.needs),
-                    got=sorted(known),
-                    fix="keys need memory.encoder_momentum, links a declared relation, the others a memory",
-                )
-            if self.surroundings is not None:
-                self.surroundings.check(objective.config, objective.streams)
-        readers = [o.name for o in self.named if "keys" in o.config.needs and self.source is not o]
-        if readers and self.source is not None:
-            raise ConfigError(
-                f"{readers[0]} compares momentum keys, which come from the memory's source",
-                code="CONFIG_MEMORY",
-                field="memory.source",
-                expected=readers[0],
-                got=self.source.name,
-                fix=f"set memory.source to {readers[0]}",
-            )
 
     def num_views(self, stream: str) -> int:
         """Views needed of a stream: the most any objective that reads it asks for; a momentum key is one more."""

@@ -3,7 +3,7 @@
 Positions are numbers 0..n-1 of the pretraining rows, in ascending idx; nothing here knows samples of another split.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from pipeline.data.rows import Rows
-from pipeline.errors import ConfigError
 from pipeline.memory.diagnostics import agreement
 from pipeline.memory.memory import Memory
 from pipeline.objectives.inter import InterSample
@@ -68,23 +67,6 @@ class Surroundings:
             found = replace(found, keys={s: self._keys(memory, s, keys[s]) for s in streams if s in keys})
         return found
 
-    def check(self, config: ObjectiveConfig, streams: Sequence[str]) -> None:
-        """Raises ConfigError where the objective names a relation, column, space or granularity that there is not."""
-        if config.related is not None and config.related not in self.relations:
-            raise ConfigError(
-                f"no relation {config.related!r}",
-                code="CONFIG_RELATION",
-                field="relations",
-                expected=sorted(self.relations),
-                got=config.related,
-                fix="declare it under relations",
-            )
-        if isinstance(config, Relational):
-            self._domain(config.negatives)
-        elif isinstance(config, InterSample) and self.memory is not None:
-            for stream in streams:
-                self.memory.labels(stream, config.labels, config.granularity)
-
     def _mined(self, memory: Memory, embeddings: Embeddings, config: ObjectiveConfig, *, step: int) -> dict[str, Mined]:
         idx, streams = embeddings.idx, list(embeddings.present)
         if isinstance(config, Relational):
@@ -104,16 +86,6 @@ class Surroundings:
         return Links(torch.from_numpy(weight).to(device), torch.from_numpy(domain).to(device))
 
     def _domain(self, negatives: NegativeDomain) -> Domain:
-        """Raises ConfigError for a column that the data set has not."""
-        for key, name in (("same", negatives.same), ("other", negatives.other)):
-            if name is not None and name not in self.columns:
-                raise ConfigError(
-                    f"negatives.{key} names a column that the data set has not",
-                    code="CONFIG_COLUMN",
-                    field=f"objectives.negatives.{key}",
-                    expected=sorted(self.columns),
-                    got=name,
-                )
         same, other = negatives.same, negatives.other
         return None if same is None else self.columns[same], None if other is None else self.columns[other]
 

@@ -1,9 +1,11 @@
 """Pretraining from a URL, on a mixture of data sets and on groups: the same bits with two Ray workers, and a proof."""
 
+import itertools
 from pathlib import Path
 
 import pytest
 
+from pipeline.data.index import load_index
 from tests.e2e.conftest import kindred, result_of, verify_run
 from tests.pipeline.data.faulty_server import serving
 
@@ -46,6 +48,26 @@ def test_a_mixture_of_data_sets_ends_in_the_same_bits_on_ray_and_is_proved(inges
     assert [run.returncode for run in runs] == [0, 0], runs[-1].stderr
     assert result_of(runs[0])["state_hash"] == result_of(runs[1])["state_hash"]
     assert verify_run("run2", folder=tmp_path).returncode == 0
+
+
+def test_a_changed_edge_file_is_another_run(ingested: Path, tmp_path: Path) -> None:
+    keys = load_index(ingested / "data").key[load_index(ingested / "data").rows("train")].tolist()
+    links = tmp_path / "links.csv"
+    links.write_text("source,target\n" + "".join(f"{a},{b}\n" for a, b in itertools.pairwise(keys)))
+    objective = "objectives=[{kind: cross, projection: {hidden: 16, dim: 8}}, {kind: relational, relation: mine}]"
+    given = [f"data.path={ingested}/data", "relations={mine: {kind: edges, path: links.csv}}", *SHORT, objective]
+    order = "pretrain.order={kind: neighbours, relation: mine}"
+    run = kindred("pretrain", "out=run", *given, order, folder=tmp_path)
+    elsewhere = verify_run(str(tmp_path / "run"), folder=ingested)
+
+    links.write_text(links.read_text() + f"{keys[0]},{keys[-1]}\n")
+    again = kindred("pretrain", "out=run", *given, order, folder=tmp_path)
+
+    assert run.returncode == 0, run.stderr
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    assert again.returncode == 64
+    assert "edge_files.mine" in again.stderr
+    assert "edge_files.mine" in verify_run("run", folder=tmp_path).stderr
 
 
 def test_groups_are_trained_on_as_planned(ingested: Path, tmp_path: Path) -> None:

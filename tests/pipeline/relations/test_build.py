@@ -83,6 +83,34 @@ def test_a_span_longer_than_all_recordings_links_whole_recordings_only() -> None
     assert np.argwhere(links).tolist() == [[0, 1], [1, 0], [2, 3], [3, 2]]
 
 
+def test_recordings_may_be_centuries_apart_and_long() -> None:
+    year = 365 * 86_400.0
+    start = [moment for recording in range(40) for moment in (20 * year, 20 * year + 1, 56 * year + recording)]
+    index = small_index(120, start_s=start, record=[i // 3 for i in range(120)])
+
+    links = dense_links(build(index, kind="temporal", within_s=60).relation)
+
+    assert np.argwhere(np.triu(links)).tolist() == [[3 * n, 3 * n + 1] for n in range(40)]
+    with pytest.raises(DataError, match="too long"):
+        build(index, kind="temporal", within_s=1e9 - 1)  # 40 recordings of 36 years as one axis
+
+
+@pytest.mark.parametrize("radius", [0, 1])
+def test_nobody_has_a_tag(radius: int) -> None:
+    built = build(small_index(3, groups={"tags": ["", ";", ""]}), kind="tag_sets", column="tags", radius=radius)
+
+    assert built.relation.num_links == 0
+    assert built.findings.isolated == 3
+
+
+def test_numbers_of_any_size_are_standardised() -> None:
+    index = small_index(4, groups={"x": ["0", "1e308", "1.7e308", "1e-300"]})
+
+    links = dense_links(build(index, kind="nearest", columns=["x"], k=1).relation)
+
+    assert np.argwhere(np.triu(links)).tolist() == [[0, 3], [1, 2]]
+
+
 @pytest.mark.parametrize("radius", [0, 1, 2])
 def test_tag_sets_within_the_radius_are_linked(radius: int) -> None:
     texts = ["a;b", "b; a", "a", "", "c", "a;b;c", "c;"]
