@@ -156,6 +156,11 @@ class MlflowStore:
             for batch in _batches(made, NAMES_PER_CALL):
                 self._client.log_batch(run_id, tags=batch)
 
+    def read_tags(self, run_id: str) -> dict[str, str]:
+        """Tags of a run. Raises TrackingError where there is no such run."""
+        with self._typed():
+            return dict(self._client.get_run(run_id).data.tags)
+
     def artifact(self, run_id: str, path: Path, name: str) -> None:
         """Upload a file under the relative name `name`."""
         place = Path(mlflow_name(name))

@@ -10,6 +10,9 @@ from pathlib import Path
 PACKAGES = ("torch", "ray", "webdataset", "tsaug", "torchmetrics", "mlflow", "numpy")
 
 
+FOLDER_TAG = "kindred.run_folder"
+
+
 def provenance() -> dict[str, str]:
     """Tags by MLflow's names where it has one."""
     commit, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")

@@ -188,6 +188,8 @@ class Recipe(Config):
     """Which samples belong together, by name, for relational objectives, orders and `kindred relations`."""
     pretrain: PretrainConfig = PretrainConfig()
     """The pretraining stage."""
+    pretrained: str | None = Field(default=None, min_length=1)
+    """Another pretraining that probe and finetune start from: its run folder or MLflow run id; None: this run's own."""
     probe: ProbeConfig = ProbeConfig()
     """The probe stage."""
     handmade: dict[str, SensorStatistics] = Field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch.distributed as dist
 from pydantic import JsonValue
 
 from jobs._console import Console
+from jobs._poison_step import StepsOfAttempts, refuse_repeated
 from jobs._ray import Workers, launch
 from jobs._run_folder import write_json
 from jobs._signals import STOP_FILE, graceful_stop
@@ -53,6 +54,7 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
         "folder": str(folder.resolve()),
     }
     _forget_errors(folder)
+    StepsOfAttempts(folder).forget()
     datasets = _open(recipe, data)
     task = _task(recipe, datasets, SingleWorker(), torch.device("cpu"))
     for dataset in datasets:
@@ -103,9 +105,11 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
     if _first_error(folder):
         return ""
     recipe = Recipe.model_validate_json(str(config["recipe"]))
-    worker = GroupWorker()
+    worker, attempts = GroupWorker(), StepsOfAttempts(folder)
+    datasets = _open(recipe, parse_place(str(config["data"])))
     try:
-        result = _fit(recipe, _open(recipe, parse_place(str(config["data"]))), folder, worker)
+        refuse_repeated(attempts, _order(recipe, datasets), None if recipe.data.mix else datasets[0].index.key)
+        result = _fit(recipe, datasets, folder, worker, attempts.mark if worker.rank == 0 else lambda step: None)
     except KindredError as error:
         _leave_error(folder, worker.rank, error)
         if isinstance(error, errors.Preempted | errors.TrainingHealthError):
@@ -117,7 +121,13 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
     return json.dumps(result.__dict__)
 
 
-def _fit(recipe: Recipe, datasets: list[Dataset], folder: Path, worker: Worker) -> FitResult:
+def _fit(
+    recipe: Recipe,
+    datasets: list[Dataset],
+    folder: Path,
+    worker: Worker,
+    before_step: Callable[[int], None] = lambda step: None,
+) -> FitResult:
     config = recipe.pretrain
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(config.reduce == "exact", warn_only=torch.cuda.is_available())
@@ -142,6 +152,7 @@ def _fit(recipe: Recipe, datasets: list[Dataset], folder: Path, worker: Worker) 
             ledger=folder / LEDGER_NAME,
             device=device,
             stop=stop.exists,
+            before_step=before_step,
             on_step=Console().training if worker.world == 1 else lambda step, total, metrics: None,
         )
     )

@@ -1,21 +1,65 @@
-"""The encoders a finished pretraining left behind."""
+"""The encoders a finished pretraining left behind: of this run, of another run folder, or of an MLflow run."""
+
+import re
+from pathlib import Path
 
 from torch import Tensor
 
+from jobs._mlflow import MlflowStore, tracking_uri
+from jobs._mlflow_names import redact
+from jobs._provenance import FOLDER_TAG
 from jobs._run_folder import RunFolder
 from jobs.configs import Recipe
 from pipeline.errors import CheckpointError
 from pipeline.train.checkpoint import CheckpointStore
 
 _PREFIX = "encoders."
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def pretraining_of(recipe: Recipe, folder: RunFolder) -> RunFolder:
+    """Where the pretraining is that probes and fine-tuning start from: `recipe.pretrained`, else `folder` itself.
+
+    Raises CheckpointError where there is none here, TrackingError where the tracking store does not know the run.
+    """
+    if recipe.pretrained is None:
+        return folder
+    named = Path(recipe.pretrained)
+    if not named.is_dir() and _RUN_ID.fullmatch(recipe.pretrained):
+        named = Path(_folder_of(recipe.pretrained, tracking_uri(recipe.tracking.uri)))
+    found = RunFolder(named)
+    if found.result("pretrain") is None:
+        raise CheckpointError(
+            f"{named} holds no finished pretraining",
+            code="CKPT_MISSING",
+            field="pretrained",
+            got=recipe.pretrained,
+            fix="name a run folder that this machine sees, or the MLflow run id of one",
+        )
+    return found
+
+
+def _folder_of(run_id: str, uri: str) -> str:
+    tags = MlflowStore(uri).read_tags(run_id)
+    tags = tags if FOLDER_TAG in tags else MlflowStore(uri).read_tags(tags.get("mlflow.parentRunId", run_id))
+    if FOLDER_TAG not in tags:
+        raise CheckpointError(
+            f"the MLflow run {run_id} does not say where its run folder is",
+            code="CKPT_MISSING",
+            field="pretrained",
+            got=redact(uri),
+            fix="name the run folder instead",
+        )
+    return tags[FOLDER_TAG]
 
 
 def pretrained_encoders(recipe: Recipe, folder: RunFolder) -> dict[str, Tensor]:
-    """Tensors of the encoders by name below `encoders`; the weight average where the recipe keeps one.
+    """Tensors of the encoders by name below `encoders`; the weight average where the pretraining kept one.
 
     Buffers come from the model, because only parameters are averaged. Raises CheckpointError where there is none, or
     where the one that the finished pretraining ended with is damaged: an older one is another model.
     """
+    folder = pretraining_of(recipe, folder)
     checkpoint = CheckpointStore(folder.path / "pretrain" / "checkpoints").newest()
     if checkpoint is None:
         raise CheckpointError(
@@ -31,6 +75,6 @@ def pretrained_encoders(recipe: Recipe, folder: RunFolder) -> dict[str, Tensor]:
             fix="restore it, or delete pretrain/result.json and type the pretrain command again",
         )
     tensors = checkpoint.part("model")
-    if recipe.pretrain.ema_decay is not None:
+    if "average" in checkpoint.files:
         tensors |= checkpoint.part("average")
     return {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items() if name.startswith(_PREFIX)}

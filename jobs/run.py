@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from jobs._console import Console
 from jobs._mlflow import tracking_uri
 from jobs._mlflow_names import redact
-from jobs._provenance import provenance
+from jobs._provenance import FOLDER_TAG, provenance
 from jobs._run_folder import RECIPE_NAME, RunFolder, identity_hash, numbers, write_json
 from jobs._tracking import RunIdentity, Tracking, tracked
 from jobs.configs import Recipe
@@ -89,6 +89,7 @@ def _run_tracked(recipe: Recipe, folder: RunFolder, stages: Sequence[str]) -> No
     Console().settings(f"kindred {recipe.name}", _headline(recipe))
     with tracked(folder.path, identity, uri=recipe.tracking.uri, required=recipe.tracking.required) as tracking:
         tracking.run.artifact(folder.path / RECIPE_NAME, RECIPE_NAME)
+        tracking.run.tags({FOLDER_TAG: str(folder.path.resolve())})  # anew each time: folders are moved
         for name in stages:
             _run_stage(name, recipe, folder, tracking)
         tracking.run.metrics(numbers(folder.metrics(STAGES)), step=0)

@@ -76,7 +76,9 @@ def _pretrain(context: Context) -> Result:
 
 def _downstream_identity(*sections: str) -> Callable[[Recipe, RunFolder], Result]:
     def identity(recipe: Recipe, folder: RunFolder) -> Result:
-        pretrained = folder.result("pretrain")
+        from jobs.pretrained import pretraining_of
+
+        pretrained = pretraining_of(recipe, folder).result("pretrain")
         if pretrained is None:
             raise OutputError(
                 f"{folder.path} holds no finished pretraining",

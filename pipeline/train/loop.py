@@ -50,6 +50,7 @@ class Fit:
     ledger: Path | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     stop: Callable[[], bool] = lambda: False
+    before_step: Callable[[int], None] = lambda step: None
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, metrics: None
     after_epoch: Callable[[int], bool] = lambda epoch: False
 
@@ -187,6 +188,7 @@ class _Loop:
         cursor, sent = next(batches)
         own_batches = self.device_copy.receive(sent)
         self.waited += time.perf_counter() - before
+        self.fit.before_step(self.state.step)
         self.fit.task.module.train()
         own = self.step_maker.forward(own_batches, self.micro, step=self.state.step, epoch=cursor.epoch)
         leaves = self.step_maker.gather(own)

@@ -92,9 +92,10 @@ def _run(options: argparse.Namespace, variant: str, seed: int) -> dict[str, floa
     metrics = json.loads((folder / "result.json").read_text())["metrics"]
     figures = {name: metrics[f"probe/fused/{name}/accuracy"] for name in FIGURES}
     figures["nmi"] = _nmi(folder, options.out / "ingest" / "data")
-    weighted = [value for name, value in metrics.items() if name.endswith("/false_negatives")]
-    plain = [value for name, value in metrics.items() if name.endswith("/false_negatives_unweighted")]
-    return figures | ({"false negatives": weighted[0], "unweighted": plain[0]} if weighted else {})
+    plain = {name: value for name, value in metrics.items() if name.endswith("/false_negatives_unweighted")}
+    for name, value in plain.items():
+        figures |= {"unweighted": value, "false negatives": metrics[name.removesuffix("_unweighted")]}
+    return figures
 
 
 def _kindred(verb: str, arguments: list[str]) -> None:
