@@ -14,7 +14,7 @@ from pipeline.errors import CheckpointError
 from pipeline.train.checkpoint import CheckpointStore
 
 _PREFIX = "encoders."
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
+RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def pretraining_of(recipe: Recipe, folder: RunFolder) -> RunFolder:
@@ -25,7 +25,7 @@ def pretraining_of(recipe: Recipe, folder: RunFolder) -> RunFolder:
     if recipe.pretrained is None:
         return folder
     named = Path(recipe.pretrained)
-    if not named.is_dir() and _RUN_ID.fullmatch(recipe.pretrained):
+    if not named.is_dir() and RUN_ID.fullmatch(recipe.pretrained):
         named = Path(_folder_of(recipe.pretrained, tracking_uri(recipe.tracking.uri)))
     found = RunFolder(named)
     if found.result("pretrain") is None:

@@ -24,6 +24,7 @@ from jobs._mlflow_names import redact
 from jobs._ray import require_token
 from jobs._run_folder import identity_hash
 from jobs.configs import Recipe
+from jobs.pretrained import RUN_ID
 from pipeline.config import load_config, to_json
 from pipeline.errors import ConfigError, EnvironmentFault, KindredError, SecurityError
 
@@ -100,6 +101,8 @@ def _for_cluster(job: Job, address: str) -> list[str]:
             )
     recipe = load_config(Recipe, job.recipe, job.overrides)
     paths = {"out": str(recipe.folder), "data.root": recipe.data.root, "data.path": recipe.data.path}
+    if recipe.pretrained is not None and not RUN_ID.fullmatch(recipe.pretrained):
+        paths["pretrained"] = recipe.pretrained
     relative = {key: path for key, path in paths.items() if path and "://" not in path and not Path(path).is_absolute()}
     if relative and not _is_here(address):
         raise ConfigError(

@@ -33,8 +33,8 @@ def _objectives(*entries: str) -> str:
 
 
 def _inter(more: str = "sampling: random", *, weighted: bool = True) -> list[str]:
-    intra = f"{{kind: intra, weight: 0.6, false_negatives: {str(weighted).lower()}}}"
-    return [_objectives(intra, f"{{kind: inter, weight: 0.4, {more}}}")]
+    intra = f"{{kind: intra, weight: 0.5, false_negatives: {str(weighted).lower()}}}"
+    return [_objectives(intra, f"{{kind: inter, weight: 0.5, {more}}}")]
 
 
 def _relational(name: str) -> list[str]:
