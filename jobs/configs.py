@@ -1,5 +1,6 @@
 """The recipe: one YAML file describes a whole run, from raw files to a fine-tuned classifier."""
 
+import difflib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -260,6 +261,20 @@ class Recipe(Config):
             raise ValueError(f"streams cannot be called {taken}: torch uses these names itself")
         if set(self.leak.allow) == set(self.streams):
             raise ValueError("leak.allow names every stream: nothing is left to predict the label from")
+        return self
+
+    @model_validator(mode="after")
+    def _ingested_columns(self) -> "Recipe":
+        if (ingest := self.data.ingest) is None:
+            return self
+        for key, name, where, known in (
+            ("label", self.label, "labels", ingest.labels),
+            ("subject", self.subject, "groups", ingest.groups),
+        ):
+            if name is not None and name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise ValueError(f"{key} {name!r} is none of data.ingest.{where} {sorted(known)}{hint}")
         return self
 
     @model_validator(mode="after")

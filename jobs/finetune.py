@@ -8,7 +8,8 @@ from jobs._console import Console
 from jobs._signals import STOP_FILE, graceful_stop
 from jobs.assemble import Dataset, batch_reader, build_modalities, open_dataset, source_of
 from jobs.configs import Recipe
-from jobs.pretrained import pretrained_encoders
+from jobs.leak_audit import audit_pretraining
+from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.stages import Context
 from modalities.spec import Modality
 from pipeline.data.plan import Plan
@@ -31,6 +32,7 @@ def finetune(context: Context) -> Result:
     if config is None or recipe.label is None:
         return {"skipped": "the recipe has no finetune section or no label", "metrics": {}}
     dataset = open_dataset(source_of(recipe))
+    audit_pretraining(recipe, dataset, pretraining_of(recipe, context.folder))
     tensors = pretrained_encoders(recipe, context.folder)
     metrics: Result = {}
     reports: Result = {}

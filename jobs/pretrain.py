@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -43,6 +44,7 @@ from pipeline.train.pretraining import Pretraining
 from pipeline.worker import GroupWorker, SingleWorker, Worker
 
 PREFIX = "pretrain/"
+_log = logging.getLogger(__name__)
 
 
 def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult:
@@ -59,13 +61,15 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
     task = _task(recipe, datasets, SingleWorker(), torch.device("cpu"))
     for dataset in datasets:
         preflight(task, dataset, recipe.pretrain, folder)
+    if (steps_per_epoch := _order(recipe, datasets).steps_per_epoch) < 2:
+        _log.warning("an epoch is one step of %d samples: lower pretrain.batch_size", recipe.pretrain.batch_size)
     if recipe.pretrain.workers == 0:
         with graceful_stop(folder):
             return _fit(recipe, datasets, folder, SingleWorker())
     workers = Workers(
         count=recipe.pretrain.workers, gpus=recipe.pretrain.gpus, max_failures=recipe.pretrain.max_failures
     )
-    num_steps = recipe.pretrain.epochs * _order(recipe, datasets).steps_per_epoch
+    num_steps = recipe.pretrain.epochs * steps_per_epoch
     try:
         value = launch(
             train_worker, config, workers, guard=_guard(folder), watch=_Follow(_spool_path(folder), num_steps)

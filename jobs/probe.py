@@ -14,8 +14,8 @@ from jobs._run_folder import write_json
 from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
 from jobs.frozen import encoded_features, encoders_of, handmade_features
-from jobs.leak_audit import audit_rows, audit_splits
-from jobs.pretrained import pretrained_encoders
+from jobs.leak_audit import audit_pretraining, audit_rows, audit_splits
+from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.stages import Context
 from jobs.surroundings import relations_of
 from pipeline.errors import DataError
@@ -49,6 +49,7 @@ def probe(context: Context) -> Result:
     if recipe.label is None:
         return _without_label(context, dataset)
     audit_splits(recipe, dataset)
+    unchecked = audit_pretraining(recipe, dataset, pretraining_of(recipe, context.folder))
     task = probe_task(recipe, dataset)
     tables = _tables(context, dataset, task)
     subsets, config = recipe.probed_subsets(), recipe.probe
@@ -64,7 +65,7 @@ def probe(context: Context) -> Result:
     return {
         "chance": _chance(task),
         "classes": list(names),
-        "warnings": [*audit_rows(recipe, dataset, rows), *study.warnings(recipe.label)],
+        "warnings": [*unchecked, *audit_rows(recipe, dataset, rows), *study.warnings(recipe.label)],
         "recovery": {name: {s: r.model_dump() for s, r in by.items()} for name, by in recovered.items()},
         "metrics": {**metrics, **study.metrics(), **recovery_metrics(recovered)},
     }

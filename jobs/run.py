@@ -12,14 +12,16 @@ from jobs._console import Console
 from jobs._mlflow import tracking_uri
 from jobs._mlflow_names import redact
 from jobs._provenance import FOLDER_TAG, provenance
-from jobs._run_folder import RECIPE_NAME, RunFolder, identity_hash, numbers, write_json
+from jobs._run_folder import RECIPE_NAME, RunFolder, identity_hash, numbers, read_json, write_json
 from jobs._tracking import RunIdentity, Tracking, tracked
 from jobs.configs import Recipe
+from jobs.ingest import ingest_recipe
 from jobs.stages import STAGES, Context
 from pipeline.config import load_config, to_json
 from pipeline.errors import ConfigError, KindredError, Preempted
 from pipeline.evaluate.results import rows_from_metrics
 from pipeline.strict_yaml import load_yaml
+from pipeline.tracking import history, read_spool
 
 Result = dict[str, JsonValue]
 _FORK = re.compile(r"[A-Za-z0-9_.-]{1,80}")
@@ -33,7 +35,7 @@ def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages
     recipe = load_config(Recipe, path, overrides)
     _check_folder(path, overrides, fork)
     if fork is not None:
-        recipe = recipe.model_copy(update={"out": f"{recipe.folder}-{fork}"})
+        recipe = _forked(recipe, fork)
     folder = RunFolder(recipe.folder)
     if len(stages) > 1 and not recipe.relations:
         stages = [name for name in stages if name != "relations"]
@@ -56,6 +58,16 @@ def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages
     return result
 
 
+def _forked(recipe: Recipe, name: str) -> Recipe:
+    """Beside the old run, on its data set where that would be ingested the same."""
+    old, data = RunFolder(recipe.folder), recipe.folder / "data"
+    forked = recipe.model_copy(update={"out": f"{recipe.folder}-{name}"})
+    same = read_json(old.path / "ingest" / "identity.json") == STAGES["ingest"].identity(recipe, old)
+    if recipe.data.path is not None or recipe.data.mix is not None or not same or old.result("ingest") is None:
+        return forked
+    return forked.model_copy(update={"data": recipe.data.model_copy(update={"path": str(data)})})
+
+
 def _check_folder(path: Path, overrides: Sequence[str], fork: str | None) -> None:
     """Only the command line may name a run folder anywhere: a recipe may come from someone else."""
     document = load_yaml(path)
@@ -74,6 +86,8 @@ def _is_finished(name: str, recipe: Recipe, folder: RunFolder) -> bool:
     if folder.result(name) is None:
         return False
     folder.claim(name, STAGES[name].identity(recipe, folder))
+    if name == "ingest" and recipe.data.generate is None and recipe.data.root and Path(recipe.data.root).is_dir():
+        ingest_recipe(recipe)  # refuses a data set whose raw files have changed since
     return True
 
 
@@ -107,7 +121,8 @@ def _run_stage(name: str, recipe: Recipe, folder: RunFolder, tracking: Tracking)
         found = result.pop("metrics", {})
         metrics: Result = {**(found if isinstance(found, dict) else {})}
         metrics[f"time/{name}_s"] = round(time.perf_counter() - started, 3)
-        spool.metrics(numbers(metrics), step=0)
+        drawn = history(read_spool(spool.path)[0])  # a curve has its last value already
+        spool.metrics({name: value for name, value in numbers(metrics).items() if name not in drawn}, step=0)
     folder.finish(name, {**result, "metrics": metrics})
 
 

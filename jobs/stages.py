@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from jobs._console import Console
+from jobs._dataset_summary import check_columns, show_dataset
 from jobs._run_folder import RECIPE_NAME, RunFolder, write_json
 from jobs.assemble import open_dataset, pretrain_identity, source_of
 from jobs.configs import REMOTE_KEYS, Recipe
 from jobs.ingest import ingest_recipe
 from jobs.pretrain import pretrain
 from pipeline.config import to_json
+from pipeline.data.index import load_index
 from pipeline.data.manifest import load_manifest
 from pipeline.data.place import absolute
 from pipeline.errors import OutputError
@@ -54,6 +57,9 @@ def _ingest(context: Context) -> Result:
     manifest = ingest_recipe(context.recipe)
     place = str(absolute(context.recipe.place))
     context.spool.dataset(name=manifest.name, digest=manifest.sha256, source=place)
+    index = load_index(source_of(context.recipe).folder, manifest)
+    check_columns(context.recipe, manifest, index)
+    show_dataset(context.recipe, manifest, index, Console())
     metrics: Result = {"data/num_samples": manifest.num_samples, "data/num_shards": len(manifest.shards)}
     return {"manifest": manifest.sha256, "path": place, "metrics": metrics}
 
@@ -66,6 +72,7 @@ def _pretrain(context: Context) -> Result:
     recipe, folder = context.recipe, context.folder
     write_json(folder.stage("pretrain") / RECIPE_NAME, to_json(recipe.absolute()))
     dataset = open_dataset(source_of(recipe))
+    check_columns(recipe, dataset.manifest, dataset.index)
     context.spool.dataset(name=dataset.manifest.name, digest=dataset.manifest.sha256, source=str(dataset.source))
     result = pretrain(recipe, recipe.place, folder.stage("pretrain"))
     records, _ = read_spool(context.spool.path)

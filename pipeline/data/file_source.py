@@ -1,5 +1,6 @@
 """Sources that read one raw file per record."""
 
+import re
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,13 +36,17 @@ class RawData:
         return {"root": self.root, "_arrays": {}}
 
 
+_CELL = re.compile(r"\{\w+\}")
+
+
 class FileSource(Config):
     """Base of the sources that read a file named by a template."""
 
     path: str = Field(min_length=1)
     """File below the data root, with {column} of the record table, for example "{inertial}" or "audio/{key}.wav"."""
     optional: bool = False
-    """Records without this stream are allowed: an empty cell or no such file means absent."""
+    """Records without this stream are allowed: an empty cell means absent, and so does no such file. Where `path` is one
+    cell alone, a cell that names a file promises it."""
 
     def columns(self) -> list[str]:
         """Columns of the record table that this source reads."""
@@ -59,9 +64,9 @@ class FileSource(Config):
         try:
             path = find_file(data.root, name)
         except DataError as error:
-            if self.optional and error.code == "DATA_MISSING_FILE":
+            if self.optional and error.code == "DATA_MISSING_FILE" and not _CELL.fullmatch(self.path):
                 return None
-            raise
+            raise  # a cell that names a file promises it
         except OSError as error:
             raise _unreadable(name, error) from error
         try:

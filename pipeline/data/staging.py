@@ -59,7 +59,10 @@ def existing(out: Path, origin: Origin) -> Manifest | None:
 
 def _occupied(out: Path, why: str) -> OutputError:
     return OutputError(
-        f"{out} {why}", code="OUT_EXISTS", got=str(out), fix="delete the folder, or choose another data.path"
+        f"{out} {why}",
+        code="OUT_EXISTS",
+        got=str(out),
+        fix="start anew with --fork NAME, choose another data.path, or delete the folder",
     )
 
 

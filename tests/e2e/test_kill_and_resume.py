@@ -62,15 +62,7 @@ def test_a_finished_command_does_nothing_and_another_configuration_is_refused(
     spool = (workplace / "run" / "tracking" / "pretrain.jsonl").read_bytes()
     again = kindred("pretrain", "out=run", "pretrain.log_every=5", folder=workplace)
     other = kindred("pretrain", "out=run", "pretrain.optim.learning_rate=0.5", folder=workplace)
-    forked = kindred(
-        "pretrain",
-        "out=run",
-        "pretrain.epochs=1",
-        f"data.path={workplace}/run/data",
-        "--fork",
-        "short",
-        folder=workplace,
-    )
+    forked = kindred("pretrain", "out=run", "pretrain.epochs=1", "--fork", "short", folder=workplace)
 
     assert result_of(again)["state_hash"] == result_of(first)["state_hash"] == undisturbed
     assert (workplace / "run" / "tracking" / "pretrain.jsonl").read_bytes() == spool

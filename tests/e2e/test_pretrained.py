@@ -1,5 +1,6 @@
 """Downstream stages start from another run's pretraining, by its folder or by its MLflow run id."""
 
+import json
 from pathlib import Path
 
 from tests.e2e.conftest import kindred, result_of
@@ -25,8 +26,23 @@ def test_a_probe_from_a_run_id_is_the_probe_of_that_run(workplace: Path) -> None
     unknown = kindred("probe", "out=none", "data.path=run/data", f"pretrained={'0' * 32}", *SHORT, folder=workplace)
     empty = kindred("probe", "out=none", "data.path=run/data", "pretrained=run/raw", *SHORT, folder=workplace)
 
+    spool = (workplace / "run" / "tracking" / "pretrain.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in spool if "pretrain/loss/total" in line]
+    assert steps == sorted(set(steps)), "a curve has one point a step"
+    assert steps[0] > 0
     assert by_id.returncode == 0, by_id.stderr
     assert _metrics(result_of(by_id)) == _metrics(result_of(own)) != {}
     assert unknown.returncode == 69, unknown.stderr
     assert empty.returncode == 66
     assert "CKPT_MISSING" in empty.stderr
+
+
+def test_encoders_that_have_seen_the_test_subjects_are_refused(workplace: Path) -> None:
+    first = kindred("pretrain", "out=run", *SHORT, folder=workplace)
+    other = kindred("ingest", "out=other", "data.ingest.split.seed=3", folder=workplace)
+    assert (first.returncode, other.returncode) == (0, 0), other.stderr
+
+    probe = kindred("probe", "out=down", "data.path=other/data", "pretrained=run", *SHORT, folder=workplace)
+
+    assert probe.returncode == 65, probe.stderr
+    assert "of subject are in more than one split" in probe.stderr

@@ -48,6 +48,9 @@ def test_own_data_in_ten_minutes(walks: Path) -> None:
     assert main(["run", "walks.yaml", *small, "finetune.batch_size=8"]) == 0
 
     assert (walks / "runs" / "walks" / "report.html").exists()
+    table = walks / "walks" / "walks.csv"
+    table.write_text(table.read_text() + "\n")
+    assert main(["ingest", "walks.yaml"]) == 73, "raw files have changed since"
 
 
 def test_every_verb_of_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,6 +70,12 @@ def test_neighbours_of_a_relation_that_nobody_declared_are_refused(index: Index)
     assert (caught.value.code, caught.value.expected) == ("CONFIG_RELATION", ["near"])
 
 
+@pytest.mark.parametrize(("wrong", "near"), [("label=activty", "activity"), ("subject=subjct", "subject")])
+def test_label_and_subject_are_columns_that_are_ingested(wrong: str, near: str) -> None:
+    with pytest.raises((ConfigError, Problems), match=rf"did you mean {near}\?"):
+        _recipe(wrong)
+
+
 @pytest.mark.parametrize("name", ["keys", "values", "forward"])
 def test_a_stream_cannot_have_a_name_that_torch_uses(name: str) -> None:
     with pytest.raises((ConfigError, Problems), match=rf"streams cannot be called \['{name}'\]"):

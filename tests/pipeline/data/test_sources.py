@@ -225,6 +225,8 @@ def test_a_file_that_does_not_exist_is_absent_only_where_allowed(tmp_path: Path)
 
     assert read(tmp_path, {**source, "optional": True}) is None
     assert code(tmp_path, source).code == "DATA_MISSING_FILE"
+    named = {"kind": "file", "path": "{photo}", "optional": True}  # the cell promises a file
+    assert code(tmp_path, named, photo="lost.png").code == "DATA_MISSING_FILE"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,52 @@
+"""What an ingest made, in a few lines, and what cannot work with it."""
+
+import numpy as np
+
+from jobs._console import Console
+from jobs.configs import Recipe
+from pipeline.data.index import Index
+from pipeline.data.manifest import Manifest
+from pipeline.errors import DataError
+
+_SPLITS = ("train", "validation", "test")
+
+
+def check_columns(recipe: Recipe, manifest: Manifest, index: Index) -> None:
+    """Raises DataError where the data set lacks what the later stages need, before hours were spent on the first."""
+    for key, name, known in (("label", recipe.label, manifest.labels), ("subject", recipe.subject, index.groups)):
+        if name is not None and name not in known:
+            raise DataError(
+                f"the data set has no {key} {name!r}",
+                code="DATA_FIELD",
+                field=key,
+                expected=sorted(known),
+                got=name,
+                fix=f"set {key} to one of these, or ingest with it",
+            )
+    if recipe.label is not None and len(manifest.labels[recipe.label]) < 2:
+        raise DataError(
+            f"label {recipe.label} has one class only",
+            code="DATA_LABEL",
+            field="label",
+            got=list(manifest.labels[recipe.label]),
+            fix="set label: null, or label more",
+        )
+
+
+def show_dataset(recipe: Recipe, manifest: Manifest, index: Index, console: Console) -> None:
+    """Samples by split, presence of each stream, classes and people."""
+    records, length = len(np.unique(index.record)), len(index)
+    sizes = ", ".join(f"{name} {manifest.split.counts.get(name, 0)}" for name in _SPLITS)
+    console.line(f"{length} samples of {records} records: {sizes}")
+    console.line("streams  " + ", ".join(f"{name} in {index.present(name).mean():.0%}" for name in index.streams))
+    for name, names in manifest.labels.items():
+        console.line(f"label    {name}: {len(names)} classes, {(index.labels(name) < 0).sum()} samples without")
+    if recipe.subject is not None:
+        people = index.group(recipe.subject)
+        counts = {name: len(np.unique(people[index.split == name])) for name in _SPLITS}
+        console.line(f"{recipe.subject}  " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+        if counts["test"] == 1:
+            console.line(f"warning: one {recipe.subject} is in the test split: no interval can be given")
+    for name in index.streams:
+        if not index.present(name).any():
+            console.line(f"warning: no sample has the stream {name}")
