@@ -45,8 +45,8 @@ class FileSource(Config):
     path: str = Field(min_length=1)
     """File below the data root, with {column} of the record table, for example "{inertial}" or "audio/{key}.wav"."""
     optional: bool = False
-    """Records without this stream are allowed: an empty cell means absent, and so does no such file. Where `path` is one
-    cell alone, a cell that names a file promises it."""
+    """Records without this stream are allowed: an empty cell means absent, and so does no such file. Where `path` is
+    one cell alone, a cell that names a file promises it."""
 
     def columns(self) -> list[str]:
         """Columns of the record table that this source reads."""
