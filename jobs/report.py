@@ -25,6 +25,7 @@ from pipeline.evaluate.report import ReportData, render_report, report_plots, sa
 from pipeline.evaluate.results import rows_from_metrics
 from pipeline.evaluate.shown_streams import ShownStream, pictures, series, texts
 from pipeline.tracking import History, history, read_spool
+from pipeline.train.health import collapse_alarms
 
 
 def report(context: Context) -> dict[str, JsonValue]:
@@ -59,7 +60,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         relations=relations,
         recoveries=read_recoveries(probed.get("recovery")),
         chance=_number(probed.get("chance")),
-        warnings=[*_texts(probed.get("warnings")), *_nuisances(relations), *_leaks(recipe)],
+        warnings=[*_texts(probed.get("warnings")), *_collapsed(folder), *_nuisances(relations), *_leaks(recipe)],
         provenance=_provenance(manifest, folder),
         config=yaml.safe_dump(to_json(recipe), sort_keys=False, allow_unicode=True),
     )
@@ -120,6 +121,10 @@ def _number(value: JsonValue) -> float | None:
 
 def _texts(value: JsonValue) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _collapsed(folder: RunFolder) -> list[str]:
+    return collapse_alarms(numbers(folder.metrics(("pretrain",))))
 
 
 def _nuisances(relations: dict[str, RelationSummary]) -> list[str]:

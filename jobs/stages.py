@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from jobs._console import Console
 from jobs._dataset_summary import check_columns, show_dataset
-from jobs._run_folder import RECIPE_NAME, RunFolder, write_json
+from jobs._run_folder import RECIPE_NAME, RunFolder, numbers, write_json
 from jobs.assemble import open_dataset, pretrain_identity, source_of
 from jobs.configs import REMOTE_KEYS, Recipe
 from jobs.ingest import ingest_recipe
@@ -19,6 +19,7 @@ from pipeline.data.manifest import load_manifest
 from pipeline.data.place import absolute
 from pipeline.errors import OutputError
 from pipeline.tracking import Spool, history, read_spool
+from pipeline.train.health import collapse_alarms
 
 Result = dict[str, JsonValue]
 
@@ -77,6 +78,8 @@ def _pretrain(context: Context) -> Result:
     result = pretrain(recipe, recipe.place, folder.stage("pretrain"))
     records, _ = read_spool(context.spool.path)
     last: Result = {name: points[-1][1] for name, points in history(records).items() if name.startswith("pretrain/")}
+    for alarm in collapse_alarms(numbers(last)):
+        Console().line(f"warning: {alarm}")
     metrics = {**last, "throughput/samples_per_s": result.samples_per_s, "throughput/wait_share": result.wait_share}
     return {**dataclasses.asdict(result), "metrics": metrics}
 

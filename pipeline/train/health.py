@@ -1,9 +1,29 @@
 """Collapse monitors of embeddings."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from pipeline.objectives.info_nce import normalize
+
+STD_ALARM = 0.3
+"""Spread std * sqrt(d) below which embeddings have collapsed; 1 is a full sphere."""
+MEAN_ALARM = 0.9
+"""Squared length of the mean unit embedding above which all embeddings are one."""
+
+
+def collapse_alarms(metrics: Mapping[str, float]) -> list[str]:
+    """A sentence for each stream whose last monitors `.../health/<stream>/<monitor>` are past an alarm level."""
+    found = []
+    for name, value in sorted(metrics.items()):
+        *start, monitor = name.split("/")
+        if len(start) < 2 or start[-2] != "health":
+            continue
+        if (monitor == "std" and value < STD_ALARM) or (monitor == "mean_cosine" and value > MEAN_ALARM):
+            level = STD_ALARM if monitor == "std" else MEAN_ALARM
+            found.append(f"Embeddings of {start[-1]} have collapsed: {monitor} {value:.2f}, alarm level {level:g}.")
+    return found
 
 
 def effective_rank(z: Tensor) -> float:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pipeline.train.health import alignment, effective_rank, embedding_health, uniformity
+from pipeline.train.health import alignment, collapse_alarms, effective_rank, embedding_health, uniformity
 
 
 def test_rank_counts_equal_directions() -> None:
@@ -38,3 +38,18 @@ def test_a_healthy_sphere_and_both_collapses_are_told_apart() -> None:
 
 def test_too_few_samples_have_no_monitors() -> None:
     assert embedding_health(torch.ones(2, 2, 4)) == {}
+
+
+def test_alarms_name_the_stream_and_the_level() -> None:
+    metrics = {
+        "pretrain/health/imu/std": 0.2,
+        "pretrain/health/imu/mean_cosine": 0.5,
+        "pretrain/health/note/mean_cosine": 0.95,
+        "pretrain/health/photo/std": 0.9,
+        "std": 0.0,
+    }
+
+    imu, note = collapse_alarms(metrics)
+
+    assert "imu have collapsed: std 0.20, alarm level 0.3" in imu
+    assert "note have collapsed: mean_cosine 0.95, alarm level 0.9" in note
