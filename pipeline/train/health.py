@@ -22,7 +22,7 @@ def collapse_alarms(metrics: Mapping[str, float]) -> list[str]:
             continue
         if (monitor == "std" and value < STD_ALARM) or (monitor == "mean_cosine" and value > MEAN_ALARM):
             level = STD_ALARM if monitor == "std" else MEAN_ALARM
-            found.append(f"Embeddings of {start[-1]} have collapsed: {monitor} {value:.2f}, alarm level {level:g}.")
+            found.append(f"Embeddings of {start[-1]} may be collapsing: {monitor} {value:.2f}, alarm level {level:g}.")
     return found
 
 

@@ -51,5 +51,5 @@ def test_alarms_name_the_stream_and_the_level() -> None:
 
     imu, note = collapse_alarms(metrics)
 
-    assert "imu have collapsed: std 0.20, alarm level 0.3" in imu
-    assert "note have collapsed: mean_cosine 0.95, alarm level 0.9" in note
+    assert "imu may be collapsing: std 0.20, alarm level 0.3" in imu
+    assert "note may be collapsing: mean_cosine 0.95, alarm level 0.9" in note
