@@ -36,6 +36,7 @@ class Cluster:
         self.environment = {
             **os.environ,
             "HOME": str(folder),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),  # the cluster's python
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
             "RAY_AUTH_MODE": "token",
