@@ -6,9 +6,8 @@ from jobs._console import Console
 from jobs.configs import Recipe
 from pipeline.data.index import Index
 from pipeline.data.manifest import Manifest
+from pipeline.data.split import SPLITS
 from pipeline.errors import DataError
-
-_SPLITS = ("train", "validation", "test")
 
 
 def check_columns(recipe: Recipe, manifest: Manifest, index: Index) -> None:
@@ -36,14 +35,14 @@ def check_columns(recipe: Recipe, manifest: Manifest, index: Index) -> None:
 def show_dataset(recipe: Recipe, manifest: Manifest, index: Index, console: Console) -> None:
     """Samples by split, presence of each stream, classes and people."""
     records, length = len(np.unique(index.record)), len(index)
-    sizes = ", ".join(f"{name} {manifest.split.counts.get(name, 0)}" for name in _SPLITS)
+    sizes = ", ".join(f"{name} {manifest.split.counts.get(name, 0)}" for name in SPLITS)
     console.line(f"{length} samples of {records} records: {sizes}")
     console.line("streams  " + ", ".join(f"{name} in {index.present(name).mean():.0%}" for name in index.streams))
     for name, names in manifest.labels.items():
         console.line(f"label    {name}: {len(names)} classes, {(index.labels(name) < 0).sum()} samples without")
     if recipe.subject is not None:
         people = index.group(recipe.subject)
-        counts = {name: len(np.unique(people[index.split == name])) for name in _SPLITS}
+        counts = {name: len(np.unique(people[index.split == name])) for name in SPLITS}
         console.line(f"{recipe.subject}  " + ", ".join(f"{name} {count}" for name, count in counts.items()))
         if counts["test"] == 1:
             console.line(f"warning: one {recipe.subject} is in the test split: no interval can be given")

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from jobs._run_folder import RECIPE_NAME, RunFolder, read_json
+from jobs._run_folder import RunFolder
 from jobs.assemble import Dataset, source_of
 from jobs.configs import Recipe
-from pipeline.config import build_config
+from jobs.pretrained import recorded_recipe
 from pipeline.data.index import Index, load_index
 from pipeline.data.manifest import load_manifest
 from pipeline.errors import DataError, LeakError, StorageError
@@ -39,7 +39,7 @@ def audit_pretraining(recipe: Recipe, dataset: Dataset, pretrained: RunFolder) -
 
     Returns a warning where that cannot be told, because the other data set is not here.
     """
-    other = build_config(Recipe, {**(read_json(pretrained.path / "pretrain" / RECIPE_NAME) or {})})
+    other = recorded_recipe(pretrained.path)
     try:
         sources = [source_of(other, place) for place in other.places()]
         manifests = [load_manifest(source.folder) for source in sources]

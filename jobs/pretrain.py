@@ -61,15 +61,16 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
     task = _task(recipe, datasets, SingleWorker(), torch.device("cpu"))
     for dataset in datasets:
         preflight(task, dataset, recipe.pretrain, folder)
-    if (steps_per_epoch := _order(recipe, datasets).steps_per_epoch) < 2:
+    order = _order(recipe, datasets)
+    if order.steps_per_epoch < 2:
         _log.warning("an epoch is one step of %d samples: lower pretrain.batch_size", recipe.pretrain.batch_size)
     if recipe.pretrain.workers == 0:
         with graceful_stop(folder):
-            return _fit(recipe, datasets, folder, SingleWorker())
+            return _fit(recipe, datasets, order, folder, SingleWorker())
     workers = Workers(
         count=recipe.pretrain.workers, gpus=recipe.pretrain.gpus, max_failures=recipe.pretrain.max_failures
     )
-    num_steps = recipe.pretrain.epochs * steps_per_epoch
+    num_steps = recipe.pretrain.epochs * order.steps_per_epoch
     try:
         value = launch(
             train_worker, config, workers, guard=_guard(folder), watch=_Follow(_spool_path(folder), num_steps)
@@ -112,8 +113,9 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
     worker, attempts = GroupWorker(), StepsOfAttempts(folder)
     datasets = _open(recipe, parse_place(str(config["data"])))
     try:
-        refuse_repeated(attempts, _order(recipe, datasets), None if recipe.data.mix else datasets[0].index.key)
-        result = _fit(recipe, datasets, folder, worker, attempts.mark if worker.rank == 0 else lambda step: None)
+        order = _order(recipe, datasets)
+        refuse_repeated(attempts, order, None if recipe.data.mix else datasets[0].index.key)
+        result = _fit(recipe, datasets, order, folder, worker, attempts.mark if worker.rank == 0 else lambda step: None)
     except KindredError as error:
         _leave_error(folder, worker.rank, error)
         if isinstance(error, errors.Preempted | errors.TrainingHealthError):
@@ -128,6 +130,7 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
 def _fit(
     recipe: Recipe,
     datasets: list[Dataset],
+    order: Order,
     folder: Path,
     worker: Worker,
     before_step: Callable[[int], None] = lambda step: None,
@@ -144,7 +147,7 @@ def _fit(
     result = run_fit(
         Fit(
             task=task,
-            order=_order(recipe, datasets),
+            order=order,
             read=mixture_reader(datasets, streams) if recipe.data.mix else batch_reader(dataset, streams),
             config=config,
             worker=worker,

@@ -1,5 +1,6 @@
 """The encoders a finished pretraining left behind: of this run, of another run folder, or of an MLflow run."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -8,9 +9,10 @@ from torch import Tensor
 from jobs._mlflow import MlflowStore, tracking_uri
 from jobs._mlflow_names import redact
 from jobs._provenance import FOLDER_TAG
-from jobs._run_folder import RunFolder
+from jobs._run_folder import RECIPE_NAME, RunFolder, read_json
 from jobs.configs import Recipe
-from pipeline.errors import CheckpointError
+from pipeline.config import build_config
+from pipeline.errors import CheckpointError, OutputError
 from pipeline.train.checkpoint import CheckpointStore
 
 _PREFIX = "encoders."
@@ -39,9 +41,21 @@ def pretraining_of(recipe: Recipe, folder: RunFolder) -> RunFolder:
     return found
 
 
+def recorded_recipe(folder: Path) -> Recipe:
+    """The recipe that the pretraining in a run folder was started with. Raises OutputError where it is missing."""
+    path = folder / "pretrain" / RECIPE_NAME
+    document = read_json(path)
+    if document is None:
+        raise OutputError(f"{path} is missing", code="OUT_DAMAGED", fix="restore the run folder")
+    return build_config(Recipe, {**document, "out": str(folder)})
+
+
+@functools.cache  # a stage asks several times, and a run does not move while it is read
 def _folder_of(run_id: str, uri: str) -> str:
-    tags = MlflowStore(uri).read_tags(run_id)
-    tags = tags if FOLDER_TAG in tags else MlflowStore(uri).read_tags(tags.get("mlflow.parentRunId", run_id))
+    store = MlflowStore(uri)
+    tags = store.read_tags(run_id)
+    if FOLDER_TAG not in tags and (parent := tags.get("mlflow.parentRunId")):
+        tags = store.read_tags(parent)
     if FOLDER_TAG not in tags:
         raise CheckpointError(
             f"the MLflow run {run_id} does not say where its run folder is",

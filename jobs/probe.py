@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from jobs._dataset_summary import check_columns
 from jobs._run_folder import write_json
 from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
@@ -18,7 +19,6 @@ from jobs.leak_audit import audit_pretraining, audit_rows, audit_splits
 from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.stages import Context
 from jobs.surroundings import relations_of
-from pipeline.errors import DataError
 from pipeline.evaluate.cluster_agreement import Column, group_column, label_column
 from pipeline.evaluate.cluster_study import ClusterStudy, study_clusters
 from pipeline.evaluate.controls import control_rows, metadata_rows, probe_rows
@@ -91,10 +91,7 @@ def _without_label(context: Context, dataset: Dataset) -> Result:
 def probe_task(recipe: Recipe, dataset: Dataset) -> ProbeTask:
     """Labels, and the groups that validation holds out (every sample its own where the recipe names no subject)."""
     index, label = dataset.index, str(recipe.label)
-    if len(dataset.manifest.labels.get(label, ("", ""))) < 2:
-        raise DataError(
-            f"label {label} has one class only", code="DATA_LABEL", field=label, fix="set label: null, or label more"
-        )
+    check_columns(recipe, dataset.manifest, index)
     groups = index.key if recipe.subject is None else index.group(recipe.subject)
     return ProbeTask(
         labels=index.labels(label),

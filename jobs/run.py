@@ -35,11 +35,13 @@ def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages
     recipe = load_config(Recipe, path, overrides)
     _check_folder(path, overrides, fork)
     if fork is not None:
-        recipe = _forked(recipe, fork)
+        recipe = _forked(recipe, fork, stages)
     folder = RunFolder(recipe.folder)
     if len(stages) > 1 and not recipe.relations:
         stages = [name for name in stages if name != "relations"]
     with folder.locked():
+        if "ingest" in stages and _is_finished("ingest", recipe, folder):
+            _refuse_changed_files(recipe)
         if not all(_is_finished(stage, recipe, folder) for stage in stages):
             try:
                 _run_tracked(recipe, folder, stages)
@@ -58,12 +60,18 @@ def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages
     return result
 
 
-def _forked(recipe: Recipe, name: str) -> Recipe:
-    """Beside the old run, on its data set where that would be ingested the same."""
+def _refuse_changed_files(recipe: Recipe) -> None:
+    """Raises OutputError for a data set whose raw files have changed since; they may be gone."""
+    if recipe.data.generate is None and recipe.data.root and Path(recipe.data.root).is_dir():
+        ingest_recipe(recipe)
+
+
+def _forked(recipe: Recipe, name: str, stages: Sequence[str]) -> Recipe:
+    """Beside the old run; on its data set, unless that is to be ingested anew or would be another."""
     old, data = RunFolder(recipe.folder), recipe.folder / "data"
     forked = recipe.model_copy(update={"out": f"{recipe.folder}-{name}"})
     same = read_json(old.path / "ingest" / "identity.json") == STAGES["ingest"].identity(recipe, old)
-    if recipe.data.path is not None or recipe.data.mix is not None or not same or old.result("ingest") is None:
+    if "ingest" in stages or recipe.data.path or recipe.data.mix or not same or old.result("ingest") is None:
         return forked
     return forked.model_copy(update={"data": recipe.data.model_copy(update={"path": str(data)})})
 
@@ -86,8 +94,6 @@ def _is_finished(name: str, recipe: Recipe, folder: RunFolder) -> bool:
     if folder.result(name) is None:
         return False
     folder.claim(name, STAGES[name].identity(recipe, folder))
-    if name == "ingest" and recipe.data.generate is None and recipe.data.root and Path(recipe.data.root).is_dir():
-        ingest_recipe(recipe)  # refuses a data set whose raw files have changed since
     return True
 
 

@@ -5,17 +5,17 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from jobs._console import Console
-from jobs._run_folder import RECIPE_NAME, RunFolder, differences, identity_hash, read_json
+from jobs._run_folder import RunFolder, differences, identity_hash, read_json
 from jobs.assemble import pretrain_identity, source_of
 from jobs.configs import Recipe
 from jobs.order import pretraining_order
-from pipeline.config import build_config
+from jobs.pretrained import recorded_recipe
 from pipeline.data.index import load_index
 from pipeline.data.ledger import LEDGER_NAME, read_header, read_records
 from pipeline.data.ledger_check import Committed, LedgerReport, check_ledger
 from pipeline.data.manifest import load_manifest
 from pipeline.data.plan import Order
-from pipeline.errors import DataError, OutputError, Problems
+from pipeline.errors import DataError, Problems
 from pipeline.train.checkpoint import CheckpointStore
 
 
@@ -64,13 +64,10 @@ def _ledger(folder: Path) -> Path:
 
 
 def _recipe(folder: Path) -> Recipe:
-    path = folder / "pretrain" / RECIPE_NAME
-    document = read_json(path)
-    if document is None:
-        raise OutputError(f"{path} is missing", code="OUT_DAMAGED", fix="restore the run folder")
+    recipe = recorded_recipe(folder)
     if not _ledger(folder).is_file():
         raise DataError(f"{_ledger(folder)} is missing", code="LEDGER_MISSING", fix="restore the run folder")
-    return build_config(Recipe, {**document, "out": str(folder)})
+    return recipe
 
 
 def _check(folder: Path, identity: dict[str, JsonValue], order: Order, *, batch_size: int) -> LedgerReport:

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from pipeline.data.ustar import BLOCK, REGULAR, Member
+from pipeline.data.ustar import BLOCK, REGULAR, Member, after, first_bytes
 
 _KINDS = np.frombuffer(b"".join(REGULAR), np.uint8)
 _NAME, _SIZE, _CHECKSUM, _KIND = slice(0, 100), slice(124, 135), slice(148, 154), 156
@@ -18,24 +18,25 @@ def members_at(descriptor: int, num_bytes: int, offsets: np.ndarray, sizes: np.n
     offsets and sizes (n,) are those of known payloads; between two of them there may be one unknown member. None says
     nothing about damage: `walk_file` is the authority, and names it. A list is what `walk_file` would give.
     """
-    starts = np.unique(np.concatenate([[0], offsets - BLOCK, offsets + -(-sizes // BLOCK) * BLOCK]))
-    if starts[0] < 0 or starts[-1] + BLOCK > num_bytes or os.pread(descriptor, BLOCK, int(starts[-1])).strip(b"\0"):
+    starts = np.unique(np.concatenate([[0], offsets - BLOCK, after(offsets, sizes)]))
+    if starts[0] < 0 or starts[-1] + BLOCK > num_bytes:
         return None
-    if not _is_zero(descriptor, int(starts[-1]), num_bytes):
+    if first_bytes(lambda offset, size: os.pread(descriptor, size, offset), int(starts[-1]), num_bytes) is not None:
         return None
     members: list[Member] = []
-    for first in range(0, len(starts) - 1, _WINDOW):
-        own, after = starts[first : first + _WINDOW], starts[first + 1 : first + 1 + _WINDOW]
-        found = _parse(b"".join(os.pread(descriptor, BLOCK, start) for start in own[: len(after)].tolist()), after, own)
+    starts, ends = starts[:-1], starts[1:]
+    for first in range(0, len(starts), _WINDOW):
+        own = starts[first : first + _WINDOW]
+        blocks = b"".join(os.pread(descriptor, BLOCK, start) for start in own.tolist())
+        found = _parse(blocks, own, ends[first : first + _WINDOW])
         if found is None:
             return None
         members += found
     return members
 
 
-def _parse(blocks: bytes, after: np.ndarray, starts: np.ndarray) -> list[Member] | None:
-    """Members of headers at `starts`, each of which is to end where the next begins: `after` (n,)."""
-    starts = starts[: len(after)]
+def _parse(blocks: bytes, starts: np.ndarray, ends: np.ndarray) -> list[Member] | None:
+    """Members of headers at starts (n,), each of which is to end where the next begins: ends (n,)."""
     if len(blocks) != BLOCK * len(starts):
         return None
     headers = np.frombuffer(blocks, np.uint8).reshape(-1, BLOCK)
@@ -47,7 +48,7 @@ def _parse(blocks: bytes, after: np.ndarray, starts: np.ndarray) -> list[Member]
     texts = names.view("S100")[:, 0]
     is_usual = (
         (total == stated)
-        & (starts + BLOCK + -(-sizes // BLOCK) * BLOCK == after)
+        & (after(starts + BLOCK, sizes) == ends)
         & np.isin(headers[:, _KIND], _KINDS)
         & (headers[:, _ZEROS] == 0).all(axis=1)
         & (names < 128).all(axis=1)
@@ -64,11 +65,3 @@ def _octal(digits: np.ndarray) -> np.ndarray | None:
     if not ((digits >= ord("0")) & (digits < ord("8"))).all():
         return None
     return (digits - ord("0")).astype(np.int64) @ (8 ** np.arange(digits.shape[1], dtype=np.int64)[::-1])
-
-
-def _is_zero(descriptor: int, position: int, num_bytes: int) -> bool:
-    while position < num_bytes:
-        if not (found := os.pread(descriptor, 1 << 20, position)) or found.count(0) != len(found):
-            return False
-        position += len(found)
-    return True

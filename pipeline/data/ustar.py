@@ -2,11 +2,14 @@
 
 import zlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import numpy as np
 
 from pipeline.errors import DataError, SecurityError
 
 BLOCK = 512
+Place = TypeVar("Place", int, np.ndarray)
 REGULAR = (b"0", b"\0")
 
 
@@ -59,19 +62,26 @@ def walk_file(take: Callable[[int, int], bytes], num_bytes: int, *, shard: str) 
 
 def check_zeros(take: Callable[[int, int], bytes], position: int, num_bytes: int, *, shard: str) -> None:
     """Raises DataError where something follows the end mark at `position`: an early one would hide samples."""
+    if (start := first_bytes(take, position, num_bytes)) is not None:
+        raise DataError(
+            "there are bytes behind the end mark",
+            code="DATA_TRAILING",
+            shard=shard,
+            offset=start,
+            fix="restore the shard, or ingest again",
+        )
+
+
+def first_bytes(take: Callable[[int, int], bytes], position: int, num_bytes: int) -> int | None:
+    """Where a stretch from `position` on begins that is not all zeros; None where everything is."""
     for start in range(position, num_bytes, 1 << 20):
         if (found := take(start, min(1 << 20, num_bytes - start))).count(0) != len(found):
-            raise DataError(
-                "there are bytes behind the end mark",
-                code="DATA_TRAILING",
-                shard=shard,
-                offset=start,
-                fix="restore the shard, or ingest again",
-            )
+            return start
+    return None
 
 
-def after(offset: int, size: int) -> int:
-    """Where the header behind a payload begins."""
+def after(offset: Place, size: Place) -> Place:
+    """Where the header behind a payload begins; places are numbers or arrays of them."""
     return offset + -(-size // BLOCK) * BLOCK
 
 

@@ -51,6 +51,7 @@ def test_own_data_in_ten_minutes(walks: Path) -> None:
     table = walks / "walks" / "walks.csv"
     table.write_text(table.read_text() + "\n")
     assert main(["ingest", "walks.yaml"]) == 73, "raw files have changed since"
+    assert main(["ingest", "walks.yaml", "--fork", "two"]) == 0
 
 
 def test_every_verb_of_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,9 +92,13 @@ def test_a_typo_in_a_pod_is_noticed() -> None:
 
 
 def test_other_kubernetes_objects_are_valid() -> None:
-    for document in KUBERNETES:
-        if "ray.io" not in document["apiVersion"]:
-            kubernetes_validate.validate(document, "1.37", strict=True)
+    others = [document for document in KUBERNETES if "ray.io" not in document["apiVersion"]]
+
+    assert [document["kind"] for document in others] == ["PersistentVolumeClaim"]
+    for document in others:
+        kubernetes_validate.validate(document, "1.37", strict=True)
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate({**document, "sepc": {}}, "1.37", strict=True)
 
 
 def test_jobs_name_a_mode_that_exists() -> None:
@@ -106,7 +110,11 @@ def test_jobs_name_a_mode_that_exists() -> None:
 def test_the_cluster_launcher_file_fits_the_schema_of_ray() -> None:
     schema = json.loads((files("ray") / "autoscaler" / "ray-schema.json").read_text())
 
-    jsonschema.validate(yaml.safe_load((INFRA / "ray" / "cluster.yaml").read_text()), schema)
+    launcher = yaml.safe_load((INFRA / "ray" / "cluster.yaml").read_text())
+    jsonschema.validate(launcher, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**launcher, "max_wrokers": 2}, schema)
+    assert launcher["max_workers"] == len(launcher["provider"]["worker_ips"])
 
 
 def test_the_image_installs_what_ci_installs() -> None:
