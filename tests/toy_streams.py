@@ -39,7 +39,7 @@ class TinyEncoder(nn.Module):
 
     def forward(self, signal: Signal) -> Encoded:
         sequence = self.body(signal.values).transpose(1, 2)
-        mask = torch.ones(sequence.shape[:2], dtype=torch.bool)
+        mask = torch.ones(sequence.shape[:2], dtype=torch.bool, device=sequence.device)
         return Encoded(sequence.mean(dim=1), sequence, mask)
 
     def blocks(self) -> Sequence[nn.Module]:

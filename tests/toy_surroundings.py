@@ -42,8 +42,11 @@ MEMORY = MemoryConfig(
 )
 
 
-def toy_surroundings(worker: Worker, *, num_samples: int, memory: MemoryConfig = MEMORY) -> Surroundings:
+def toy_surroundings(
+    worker: Worker, *, num_samples: int, memory: MemoryConfig = MEMORY, device: torch.device | None = None
+) -> Surroundings:
     """Samples in records of four windows, of which neighbours overlap in time; linked with every fifth."""
+    runtime = Runtime(worker, 0, device or torch.device("cpu"))
     rows, numbers = RangeRows(0, num_samples), np.arange(num_samples)
     spans = np.stack([numbers // 4, numbers % 4 * 10, numbers % 4 * 10 + 15], axis=1)
     return Surroundings(
@@ -53,11 +56,13 @@ def toy_surroundings(worker: Worker, *, num_samples: int, memory: MemoryConfig =
         columns={"half": numbers % 2, "fifth": numbers % 5},
         label="fifth",
         relations={"fifth": cliques(numbers % 5)},
-        memory=Memory(memory, rows, streams=("a", "b"), dim=HEAD.dim, spans=spans, runtime=Runtime(worker, 0)),
+        memory=Memory(memory, rows, streams=("a", "b"), dim=HEAD.dim, spans=spans, runtime=runtime),
     )
 
 
-def toy_remembering(worker: Worker, *, num_samples: int, seed: int = 0) -> Pretraining:
+def toy_remembering(
+    worker: Worker, *, num_samples: int, seed: int = 0, device: torch.device | None = None
+) -> Pretraining:
     """Two toy streams with every objective that looks beyond the batch."""
     torch.manual_seed(seed)
     streams = {name: Modality(codec=None, augment=NoisyView(), encoder=TinyEncoder()) for name in ("a", "b")}  # type: ignore[arg-type]
@@ -66,5 +71,5 @@ def toy_remembering(worker: Worker, *, num_samples: int, seed: int = 0) -> Pretr
         streams,
         named,
         seed=seed,
-        surroundings=toy_surroundings(worker, num_samples=num_samples),  # type: ignore[arg-type]
+        surroundings=toy_surroundings(worker, num_samples=num_samples, device=device),  # type: ignore[arg-type]
     )

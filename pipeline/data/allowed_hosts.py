@@ -52,6 +52,8 @@ class AllowedHosts:
 def is_public(address: str) -> bool:
     """True for unicast addresses of the public Internet; IPv4 inside IPv6 is judged as IPv4.
 
+    6to4 (2002::/16) is never public: it is deprecated (RFC 7526), and Python's releases disagree about it.
+
     >>> is_public("93.184.216.34"), is_public("::ffff:127.0.0.1"), is_public("169.254.169.254")
     (True, False, False)
     """
@@ -60,10 +62,9 @@ def is_public(address: str) -> bool:
     except ValueError:  # other ways of writing one (127.1) are never needed
         return False
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = (
-            ip.ipv4_mapped or ip.sixtofour or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None)
-        )
-        ip = inner or ip
+        if ip.sixtofour is not None:
+            return False
+        ip = ip.ipv4_mapped or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip)
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 

@@ -46,7 +46,8 @@ def prototype_contrast(
     coarse (B, d) unit rows; prototypes (C, d) constants, of which k exist (C,) bool; labels (B,) int64, -1 for rows
     that take no part; N the rows that do. concentration: phi, one for all or (C,). Scalar, zero with no rows.
     """
-    kept, scaled = labels >= 0, (prototypes / torch.as_tensor(concentration).reshape(-1, 1)).detach()
+    phi = torch.as_tensor(concentration, device=prototypes.device).reshape(-1, 1)
+    kept, scaled = labels >= 0, (prototypes / phi).detach()
     repelled = log_sum_exp(coarse, scaled, repel=Repel(allowed=exists.expand(len(coarse), -1)), temperature=1.0)
     share = kept.sum().clamp(min=1) / exists.sum().clamp(min=1)
     losses = share.log() + torch.where(kept, repelled, 0.0) - (coarse * scaled[labels.clamp(min=0)]).sum(dim=1)

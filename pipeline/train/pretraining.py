@@ -82,10 +82,11 @@ class Pretraining:
     def _views(self, stream: str, signal: Signal, idx: Tensor, *, epoch: int) -> Signal:
         """(V * B, ...) all views, view-major."""
         augment, seed = self.augments[stream], self.seed
-        made = [
-            augment(signal, Draws.keyed(idx, seed=seed, purpose=f"view/{stream}", epoch=epoch, view=view))
-            for view in range(self.num_views(stream))
-        ]
+        with torch.autocast(idx.device.type, enabled=False):  # views are data: float32 whatever the encoder computes in
+            made = [
+                augment(signal, Draws.keyed(idx, seed=seed, purpose=f"view/{stream}", epoch=epoch, view=view))
+                for view in range(self.num_views(stream))
+            ]
         mask = None if made[0].mask is None else torch.cat([v.mask for v in made if v.mask is not None])
         return Signal(torch.cat([v.values for v in made]), mask, torch.cat([v.present for v in made]))
 

@@ -58,7 +58,8 @@ class TrainState:
             load_matching(self.task.objectives, checkpoint.part("objectives"), what="objectives")
         load_optimizer_tensors(self.optimizer, checkpoint.part("optimizer"))
         if self.ema_decay is not None:
-            self.average = checkpoint.part("average")
+            for name, tensor in checkpoint.part("average").items():
+                self.average[name].copy_(tensor)
         if self.task.kept is not None:
             self.task.kept.restore(checkpoint.part)
         position = checkpoint.state["position"]

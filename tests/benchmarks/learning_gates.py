@@ -4,7 +4,7 @@
 
 "inter" is everything that looks at other samples' pseudo-labels: the inter-sample objective, and weights for the
 negatives of intra. Every variant and seed is a run of its own of gates.yaml on one shared data set; a finished one is
-not run again, so the command can be stopped and typed again. Two runs at a time, one thread each. Prints a table of
+not run again, so the command can be stopped and typed again. One thread each, --at-once of them. Prints a table of
 mean and sample sd over seeds, paired differences, and whether each gate holds.
 """
 
@@ -72,11 +72,12 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--at-once", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/gates"))
     options = parser.parse_args()
-    _kindred("ingest", [f"out={options.out}/ingest"])
+    _kindred("ingest", [f"out={options.out}/ingest", *options.overrides])
     jobs = [(variant, seed) for seed in options.seeds for variant in options.variants]
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(options.at_once) as pool:
         found = list(pool.map(lambda job: _run(options, *job), jobs))
     table: dict[str, list[dict[str, float]]] = {}
     for (variant, _), figures in zip(jobs, found, strict=True):

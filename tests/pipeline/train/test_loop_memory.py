@@ -28,9 +28,9 @@ CONFIG = FitConfig(
 )
 
 
-def make_fit(folder: Path, worker: Worker | None = None) -> Fit:
-    worker = worker or SingleWorker()
-    task = toy_remembering(worker, num_samples=SAMPLES)
+def make_fit(folder: Path, worker: Worker | None = None, device: torch.device | None = None) -> Fit:
+    worker, device = worker or SingleWorker(), device or torch.device("cpu")
+    task = toy_remembering(worker, num_samples=SAMPLES, device=device)
     return Fit(
         task=task,
         order=InOrder(SAMPLES, CONFIG.batch_size),
@@ -42,6 +42,7 @@ def make_fit(folder: Path, worker: Worker | None = None) -> Fit:
         identity={},
         seed=0,
         groups=parameter_groups(task.module, CONFIG.optim),
+        device=device,
     )
 
 
