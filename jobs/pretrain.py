@@ -140,6 +140,7 @@ def _fit(
     torch.set_num_threads(config.threads)
     device = worker_device()
     torch.use_deterministic_algorithms(config.reduce == "exact", warn_only=device.type == "cuda")
+    # a seventh of all kernels of a step, and it finds no fault here
     torch.utils.deterministic.fill_uninitialized_memory = (
         False  # a seventh of all kernels of a step; finds no fault here
     )
