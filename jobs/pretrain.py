@@ -13,6 +13,7 @@ import torch.distributed as dist
 from pydantic import JsonValue
 
 from jobs._console import Console
+from jobs._hangs import Hangs, hang_stacks
 from jobs._poison_step import StepsOfAttempts, refuse_repeated
 from jobs._ray import Workers, launch
 from jobs._run_folder import write_json
@@ -73,22 +74,22 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
     )
     num_steps = recipe.pretrain.epochs * order.steps_per_epoch
     try:
-        value = launch(
-            train_worker, config, workers, guard=_guard(folder), watch=_Follow(_spool_path(folder), num_steps)
-        )
+        value = launch(train_worker, config, workers, guard=_guard(folder), watch=_Follow(folder, num_steps))
     except EnvironmentFault as error:
         raise _first_error(folder) or error from error
     return FitResult(**json.loads(str(value)))
 
 
 class _Follow:
-    """Shows what the workers log: they have no terminal."""
+    """Shows what the workers log, and their hangs: they have no terminal."""
 
-    def __init__(self, path: Path, total: int) -> None:
-        self.path, self.total, self.console = path, total, Console()
-        self.offset = path.stat().st_size if path.exists() else 0
+    def __init__(self, folder: Path, total: int) -> None:
+        self.path, self.total, self.console = _spool_path(folder), total, Console()
+        self.hangs = Hangs(folder)
+        self.offset = self.path.stat().st_size if self.path.exists() else 0
 
     def __call__(self) -> None:
+        self.hangs()
         records, self.offset = read_spool(self.path, self.offset)
         for record in records:
             values = record.floats()
@@ -116,7 +117,8 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
     try:
         order = _order(recipe, datasets)
         refuse_repeated(attempts, order, None if recipe.data.mix else datasets[0].index.key)
-        result = _fit(recipe, datasets, order, folder, worker, attempts.mark if worker.rank == 0 else lambda step: None)
+        mark = attempts.mark if worker.rank == 0 else lambda step: None
+        result = _fit(recipe, datasets, order, folder, worker, mark, on_ray=True)
     except KindredError as error:
         _leave_error(folder, worker.rank, error)
         if isinstance(error, errors.Preempted | errors.TrainingHealthError):
@@ -135,15 +137,15 @@ def _fit(
     folder: Path,
     worker: Worker,
     before_step: Callable[[int], None] = lambda step: None,
+    *,
+    on_ray: bool = False,
 ) -> FitResult:
     config = recipe.pretrain
     torch.set_num_threads(config.threads)
     device = worker_device()
     torch.use_deterministic_algorithms(config.reduce == "exact", warn_only=device.type == "cuda")
-    # a seventh of all kernels of a step, and it finds no fault here
-    torch.utils.deterministic.fill_uninitialized_memory = (
-        False  # a seventh of all kernels of a step; finds no fault here
-    )
+    # Filling is a seventh of all kernels of a step, and finds no fault here.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     dataset, streams = datasets[0], list(recipe.streams)
     task = _task(recipe, datasets, worker, device)
     run = Spool(_spool_path(folder), prefix=PREFIX)
@@ -162,6 +164,7 @@ def _fit(
             seed=recipe.seed,
             groups=groups,
             ledger=folder / LEDGER_NAME,
+            stacks=hang_stacks(folder, worker.rank) if on_ray else None,
             device=device,
             stop=stop.exists,
             before_step=before_step,

@@ -1,5 +1,6 @@
 """The one training loop. No line here knows whether it runs in process or on a Ray cluster."""
 
+import contextlib
 import hashlib
 import logging
 import math
@@ -24,6 +25,7 @@ from pipeline.train.optim import build_optimizer, learning_rate_scale, set_learn
 from pipeline.train.reduce import GlobalStep
 from pipeline.train.state import TrainState
 from pipeline.train.task import Outputs, Task
+from pipeline.train.watchdog import Watchdog
 from pipeline.types import Batch, Cursor, LossTerms
 from pipeline.worker import Worker, owned_micro_batches
 
@@ -34,7 +36,8 @@ _log = logging.getLogger(__name__)
 class Fit:
     """Everything `run` needs. `read` turns sample indices into a micro-batch; `stop` asks for a graceful end.
 
-    `ledger` is the file that records what was trained on; None means none is kept.
+    `ledger` is the file that records what was trained on; None means none is kept. `stacks` is where a hanging step
+    leaves its stacks before it ends the process; None lets it hang.
     """
 
     task: Task
@@ -48,6 +51,7 @@ class Fit:
     seed: int
     groups: list[dict[str, object]]
     ledger: Path | None = None
+    stacks: Path | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     stop: Callable[[], bool] = lambda: False
     before_step: Callable[[int], None] = lambda step: None
@@ -115,12 +119,14 @@ class _Loop:
         self.parameters = [p for group in self.state.optimizer.param_groups for p in group["params"]]
         self.waited = 0.0
         self.logged = (0.0, 0)
-        self.saved = ""
+        self.saved, self.saved_step = "", 0
+        self.watchdog = Watchdog(fit.stacks, floor_s=config.hang_after_s)
         self.ledger: Ledger | None = None
 
     def run(self) -> FitResult:
         self._resume()
         started, first = time.perf_counter(), self.state.step
+        self.saved_step = first
         self.logged = (started, first)
         batches = read_ahead(
             self._cursors(),
@@ -188,7 +194,27 @@ class _Loop:
         cursor, sent = next(batches)
         own_batches = self.device_copy.receive(sent)
         self.waited += time.perf_counter() - before
+        self._stop_if_asked()  # every rank has its data from here on
         self.fit.before_step(self.state.step)
+        ended = cursor.step + 1 == self.fit.order.steps_per_epoch
+        clusters = ended and self.fit.task.kept is not None  # a whole memory, for however long
+        with contextlib.nullcontext() if clusters else self.watchdog.step():
+            self._train(cursor, own_batches, epoch_ended=ended)
+        if self.state.step % self.config.checkpoint_every == 0:
+            self._save()
+
+    def _stop_if_asked(self) -> None:
+        if self.fit.worker.agree(str(self.fit.stop())) != "True":
+            return
+        if self.state.step != self.saved_step:
+            self._save()
+        raise Preempted(
+            f"stopped after step {self.state.step} of {self.num_steps}" + " with a checkpoint" * (self.state.step > 0),
+            code="PREEMPTED",
+            fix="type the same command again to go on",
+        )
+
+    def _train(self, cursor: Cursor, own_batches: list[Batch], *, epoch_ended: bool) -> None:
         self.fit.task.module.train()
         own = self.step_maker.forward(own_batches, self.micro, step=self.state.step, epoch=cursor.epoch)
         leaves = self.step_maker.gather(own)
@@ -198,23 +224,13 @@ class _Loop:
         self.step_maker.backward(own, self.micro, leaves)
         norm = self._update()
         if self.fit.task.kept is not None:
-            ended = cursor.step + 1 == self.fit.order.steps_per_epoch
-            self.fit.task.kept.after_step(leaves, step=self.state.step, epoch_ended=ended)
+            self.fit.task.kept.after_step(leaves, step=self.state.step, epoch_ended=epoch_ended)
         self.state.step += 1
         self.state.cursor = cursor.after(self.fit.order.steps_per_epoch)
         if self.ledger is not None:
             self.ledger.append(cursor, leaves["idx"].cpu().numpy())
         self.state.update_average()
         self._log(total, terms, leaves, norm)
-        stop = self.fit.worker.agree(str(self.fit.stop())) == "True"
-        if stop or self.state.step % self.config.checkpoint_every == 0:
-            self._save()
-        if stop and self.state.step < self.num_steps:
-            raise Preempted(
-                f"stopped after step {self.state.step} of {self.num_steps} with a checkpoint",
-                code="PREEMPTED",
-                fix="type the same command again to go on",
-            )
 
     def _check_finite(self, total: torch.Tensor, terms: LossTerms, leaves: Outputs) -> None:
         if math.isfinite(float(total.detach())):
@@ -264,6 +280,7 @@ class _Loop:
         return (self.state.step - before) * self.config.batch_size / max(now - then, 1e-9)
 
     def _save(self, *, last: bool = False) -> None:
+        self.saved_step = self.state.step
         parts = self.state.parts()
         if self.fit.worker.rank == 0:
             state: dict[str, JsonValue] = {"position": self.state.position(), "identity": dict(self.fit.identity)}

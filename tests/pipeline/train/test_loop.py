@@ -76,12 +76,23 @@ def test_resume_from_any_step_ends_in_the_same_state(tmp_path: Path, uninterrupt
 
 
 def test_a_requested_stop_leaves_a_checkpoint_of_that_step(tmp_path: Path, uninterrupted: FitResult) -> None:
-    fit = replace(make_fit(tmp_path), stop=lambda: True)
+    asked = iter([False])
+    fit = replace(make_fit(tmp_path), stop=lambda: next(asked, True))
 
-    with pytest.raises(Preempted, match="step 1 "):
+    with pytest.raises(Preempted, match=r"after step 1 .* with a checkpoint"):
         run_fit(fit)
 
     assert fit.store.steps() == [1]
+    assert run_fit(make_fit(tmp_path)).state_hash == uninterrupted.state_hash
+
+
+def test_a_stop_before_the_first_step_saves_nothing(tmp_path: Path, uninterrupted: FitResult) -> None:
+    fit = replace(make_fit(tmp_path), stop=lambda: True)
+
+    with pytest.raises(Preempted, match=r"after step 0 of \d+ Fix"):
+        run_fit(fit)
+
+    assert fit.store.steps() == []
     assert run_fit(make_fit(tmp_path)).state_hash == uninterrupted.state_hash
 
 
