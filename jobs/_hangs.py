@@ -3,12 +3,21 @@
 import logging
 from pathlib import Path
 
+from pipeline.train.heartbeat import Heartbeat
+from pipeline.worker import Worker
+
 _log = logging.getLogger(__name__)
 
 
 def hang_stacks(folder: Path, rank: int) -> Path:
     """The file to which the worker of this rank adds the stacks of a step that hangs."""
     return folder / "hangs" / f"rank-{rank}.txt"
+
+
+def signs_of_life(folder: Path, worker: Worker, after_s: float) -> Heartbeat:
+    """Beats of this worker for its peers; folder is the stage's."""
+    path = hang_stacks(folder, worker.rank)
+    return Heartbeat(folder / "heartbeats", rank=worker.rank, world=worker.world, after_s=after_s, path=path)
 
 
 class Hangs:

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from pydantic import JsonValue
 
 from jobs._console import Console
-from jobs._hangs import Hangs, hang_stacks
+from jobs._hangs import Hangs, hang_stacks, signs_of_life
 from jobs._poison_step import StepsOfAttempts, refuse_repeated
 from jobs._ray import Workers, launch
 from jobs._run_folder import write_json
@@ -118,7 +118,8 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
         order = _order(recipe, datasets)
         refuse_repeated(attempts, order, None if recipe.data.mix else datasets[0].index.key)
         mark = attempts.mark if worker.rank == 0 else lambda step: None
-        result = _fit(recipe, datasets, order, folder, worker, mark, on_ray=True)
+        with signs_of_life(folder, worker, recipe.pretrain.hang_after_s):
+            result = _fit(recipe, datasets, order, folder, worker, mark, on_ray=True)
     except KindredError as error:
         _leave_error(folder, worker.rank, error)
         if isinstance(error, errors.Preempted | errors.TrainingHealthError):

@@ -1,0 +1,85 @@
+"""Signs of life between workers: one that is stopped, wherever it is, holds its peers up for ever.
+
+Every worker adds to a number in a file that all can read, and ends itself when a peer's number stands still: its stacks
+are written, and the group is restarted. A worker that waits for data, or computes for long, still beats.
+"""
+
+import faulthandler
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+BEATS = 9
+"""Beats in the time after which a silent peer is lost."""
+
+
+def _end() -> None:
+    os._exit(1)
+
+
+class Heartbeat:
+    """Beats while entered. folder: shared by all ranks; path: where stacks are added before `end` is called."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        rank: int,
+        world: int,
+        after_s: float,
+        path: Path,
+        end: Callable[[], None] = _end,
+    ) -> None:
+        self.folder, self.rank, self.after_s, self.path, self.end = folder, rank, after_s, path, end
+        self.peers = [peer for peer in range(world) if peer != rank]
+        self.seen: dict[int, tuple[bytes, float]] = {}
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> "Heartbeat":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._left.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        own = os.open(self._file(self.rank), os.O_CREAT | os.O_WRONLY, 0o644)
+        try:
+            beats = time.time_ns()  # another number than an earlier attempt's
+            while not self._left.wait(self.after_s / BEATS):
+                beats += 1
+                os.pwrite(own, np.int64(beats).tobytes(), 0)
+                os.fsync(own)
+                if lost := self.lost(time.monotonic()):
+                    self._give_up(lost)
+                    return
+        finally:
+            os.close(own)
+
+    def lost(self, now: float) -> list[int]:
+        """Ranks whose number has not changed for `after_s` seconds. now: of a monotonic clock."""
+        for peer in self.peers:
+            path = self._file(peer)
+            value = path.read_bytes() if path.exists() else b""
+            if peer not in self.seen or self.seen[peer][0] != value:
+                self.seen[peer] = value, now
+        return [peer for peer in self.peers if now - self.seen[peer][1] > self.after_s]
+
+    def _give_up(self, lost: list[int]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(f"no sign of life from rank {', '.join(map(str, lost))} for {self.after_s:g} s\n")
+            file.flush()
+            faulthandler.dump_traceback(file)
+        self.end()
+
+    def _file(self, rank: int) -> Path:
+        return self.folder / f"rank-{rank}"
