@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: install demo demo-seeds test test-gpu check fix bench clean
+.PHONY: install demo demo-seeds test test-faults test-gpu chaos check fix bench clean
 
 install: $(STAMP)
 
@@ -24,6 +24,12 @@ demo-seeds: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+test-faults: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+chaos: $(STAMP)
+	$(BIN)/python -m tests.faults.chaos --faults 100
 
 test-gpu: $(STAMP)
 	$(BIN)/python -m pytest -m gpu

@@ -14,6 +14,8 @@ from types import TracebackType
 
 import numpy as np
 
+_LEFT = np.int64(-1).tobytes()
+"""In place of the number: this worker has ended in good order."""
 BEATS = 9
 """Beats in the time after which a silent peer is lost."""
 
@@ -61,6 +63,8 @@ class Heartbeat:
                 if lost := self.lost(time.monotonic()):
                     self._give_up(lost)
                     return
+            os.pwrite(own, _LEFT, 0)
+            os.fsync(own)
         finally:
             os.close(own)
 
@@ -71,7 +75,8 @@ class Heartbeat:
             value = path.read_bytes() if path.exists() else b""
             if peer not in self.seen or self.seen[peer][0] != value:
                 self.seen[peer] = value, now
-        return [peer for peer in self.peers if now - self.seen[peer][1] > self.after_s]
+        late = [peer for peer in self.peers if now - self.seen[peer][1] > self.after_s]
+        return [peer for peer in late if self.seen[peer][0] != _LEFT]
 
     def _give_up(self, lost: list[int]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

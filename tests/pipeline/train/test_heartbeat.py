@@ -29,6 +29,14 @@ def test_peers_that_beat_keep_each_other(tmp_path: Path) -> None:
     assert not (tmp_path / "hangs").exists()
 
 
+def test_a_peer_that_has_ended_is_not_lost(tmp_path: Path) -> None:
+    ended = threading.Event()
+    with beating(tmp_path, 0, ended, after_s=0.5):
+        with beating(tmp_path, 1, threading.Event(), after_s=0.5):
+            pass
+        assert not ended.wait(1.5)
+
+
 def test_only_standing_still_counts_whatever_the_number_is(tmp_path: Path) -> None:
     heart = beating(tmp_path, 0, threading.Event(), after_s=10)
     (tmp_path / "beats").mkdir()
