@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
-from pipeline.errors import EnvironmentFault, SecurityError
+from pipeline.errors import ClusterLost, EnvironmentFault, SecurityError
 
 ResultT = TypeVar("ResultT")
 _log = logging.getLogger(__name__)
@@ -65,15 +65,34 @@ def launch(
     config: Mapping[str, JsonValue],
     workers: Workers,
     *,
-    guard: AbstractContextManager[None],
+    guard: Callable[[], AbstractContextManager[None]],
     watch: Callable[[], None] = lambda: None,
 ) -> object:
-    """Call `function(config)` on every worker; returns rank 0's value. Raises EnvironmentFault when the group fails.
+    """Call `function(config)` on every worker; returns rank 0's value. Raises EnvironmentFault when the group fails,
+    ClusterLost when Ray itself does.
 
     `guard` is entered once Ray runs, because Ray installs signal handlers of its own at start. `watch` is called a few
-    times a second while the workers run.
+    times a second while the workers run. Ray restarts workers; where it loses its controller, this connects anew, which
+    frees what the old one held.
     """
+    for left in range(workers.max_failures, 0, -1):
+        try:
+            return _launch_once(function, config, workers, guard=guard(), watch=watch)
+        except ClusterLost as error:
+            _log.warning("%s; connecting anew, %d times at most", error.message, left)
+    return _launch_once(function, config, workers, guard=guard(), watch=watch)
+
+
+def _launch_once(
+    function: Callable[[dict[str, JsonValue]], object],
+    config: Mapping[str, JsonValue],
+    workers: Workers,
+    *,
+    guard: AbstractContextManager[None],
+    watch: Callable[[], None],
+) -> object:
     with connected(workers), tempfile.TemporaryDirectory(prefix="kindred-ray-") as storage:
+        from ray.exceptions import RayError
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
         from ray.train.v2.api.exceptions import TrainingFailedError
@@ -101,6 +120,12 @@ def launch(
                 f"the worker group failed: {str(error).strip().splitlines()[-1][:400]}",
                 code="RAY_WORKERS",
                 fix="see the run folder's errors and Ray's logs; the same command resumes from the last checkpoint",
+            ) from error
+        except RayError as error:
+            raise ClusterLost(
+                f"Ray lost the job: {str(error).strip().splitlines()[0][:400]}",
+                code="RAY_LOST",
+                fix="type the same command again: it resumes from the last checkpoint",
             ) from error
 
 

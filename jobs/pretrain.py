@@ -74,7 +74,7 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
     )
     num_steps = recipe.pretrain.epochs * order.steps_per_epoch
     try:
-        value = launch(train_worker, config, workers, guard=_guard(folder), watch=_Follow(folder, num_steps))
+        value = launch(train_worker, config, workers, guard=lambda: _guard(folder), watch=_Follow(folder, num_steps))
     except EnvironmentFault as error:
         raise _first_error(folder) or error from error
     return FitResult(**json.loads(str(value)))

@@ -111,6 +111,12 @@ class EnvironmentFault(KindredError):
     exit_code = 71
 
 
+class ClusterLost(EnvironmentFault):
+    """The cluster lost the job; the same command resumes it."""
+
+    exit_code = 75
+
+
 class OutputError(KindredError):
     """The run folder is not usable."""
 

@@ -62,7 +62,7 @@ def measure(side: str, recipe: Recipe, seconds: float) -> float:
         stopper.start()
         workers = recipe.pretrain.workers
         if side == "ray":
-            launch(train_worker, config, Workers(workers, max_failures=0), guard=graceful_stop(folder))
+            launch(train_worker, config, Workers(workers, max_failures=0), guard=lambda: graceful_stop(folder))
         else:
             _torchrun(config, workers, Path(temporary))
         stopper.join()

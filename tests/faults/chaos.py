@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class Campaign:
     folder: Path
     expected: dict[str, object]
     draw: random.Random
+    only: Sequence[str]
     done: Counter[str] = field(default_factory=Counter)
     recoveries: dict[str, list[float]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
@@ -52,21 +54,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=list(FAULTS), default=list(FAULTS))
     parser.add_argument("--folder", type=Path, default=None)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kindred-chaos-") as made:
-        campaign = run_campaign(options.folder or Path(made), faults=options.faults, seed=options.seed)
+        folder = options.folder or Path(made)
+        campaign = run_campaign(folder, faults=options.faults, seed=options.seed, only=options.only)
     print(report(campaign))
     sys.exit(bool(campaign.wrong))
 
 
-def run_campaign(folder: Path, *, faults: int, seed: int) -> Campaign:
+def run_campaign(folder: Path, *, faults: int, seed: int, only: Sequence[str] = tuple(FAULTS)) -> Campaign:
     """One undisturbed run, then disturbed ones until `faults` faults were injected."""
     folder.mkdir(parents=True, exist_ok=True)
     _finished(kindred("ingest", f"out={folder}/data", folder=folder))
     data = f"data.path={folder}/data/data"
     whole = kindred("pretrain", f"out={folder}/whole", data, *STEPS, folder=folder)
-    campaign = Campaign(folder, _finished(whole), random.Random(seed))
+    campaign = Campaign(folder, _finished(whole), random.Random(seed), only)
     while campaign.done.total() < faults:
         number = min(FAULTS_PER_RUN, faults - campaign.done.total())
         _disturbed_run(campaign, data, faults=number)
@@ -124,7 +128,9 @@ def _inject(
     target = last + campaign.draw.randint(1, 8)
     if not _reached(run, target, process):
         return False
-    names = [name for name in FAULTS if workers or name not in ON_RAY]
+    names = [name for name in campaign.only if workers or name not in ON_RAY]
+    if not names:
+        return process.poll() is None
     least = min(campaign.done[name] for name in names)
     name = campaign.draw.choice([name for name in names if campaign.done[name] == least])
     if name == "C05" and len(list((run / "pretrain" / "checkpoints").glob("step-*"))) < 2:
