@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 FACTOR = 10
 FIRST_FACTOR = 6
@@ -25,7 +26,11 @@ class Watchdog:
     """
 
     def __init__(self, path: Path | None, *, floor_s: float) -> None:
-        self.path, self.floor_s = path, floor_s
+        self.floor_s = floor_s
+        self.file: BinaryIO | None = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = path.open("ab")
         self.seconds: deque[float] = deque(maxlen=_REMEMBERED)
 
     @property
@@ -38,15 +43,13 @@ class Watchdog:
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
         """Watch one step."""
-        if self.path is None:
+        if self.file is None:
             yield
             return
         started = time.monotonic()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            faulthandler.dump_traceback_later(self.limit_s, exit=True, file=file)
-            try:
-                yield
-            finally:
-                faulthandler.cancel_dump_traceback_later()
+        faulthandler.dump_traceback_later(self.limit_s, exit=True, file=self.file)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
         self.seconds.append(time.monotonic() - started)

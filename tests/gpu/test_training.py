@@ -50,12 +50,7 @@ def test_losses_are_those_of_the_cpu(tmp_path: Path, device: torch.device) -> No
 def test_a_stop_at_any_step_changes_no_bit(tmp_path: Path, device: torch.device, stop_after: int) -> None:
     expected = run_fit(with_average(make_fit(tmp_path / "whole", device=device))).state_hash
     fit = with_average(make_fit(tmp_path / "cut", device=device))
-
-    def die(values: dict[str, float], step: int) -> None:
-        if step == stop_after:
-            raise KeyboardInterrupt
-
-    fit.run.metrics = die  # type: ignore[method-assign]
+    fit.run.metrics = lambda values, step: _die_at(step, stop_after)  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         run_fit(fit)
 

@@ -12,7 +12,7 @@ from pipeline.train.watchdog import FACTOR, FIRST_FACTOR, Watchdog
 HANGING = """
 import sys, threading
 from pathlib import Path
-from pipeline.train.watchdog import FIRST_FACTOR, Watchdog
+from pipeline.train.watchdog import Watchdog
 
 def collective():
     threading.Event().wait()
