@@ -32,7 +32,8 @@ def test_a_stopped_worker_is_found_and_nothing_is_lost(workplace: Path) -> None:
 
     assert process.returncode == 0, err
     assert "a step hung: rank-" in err
-    stacks = [path.read_text() for path in (workplace / "run" / "pretrain" / "hangs").iterdir()]
+    written = [path.read_text() for path in (workplace / "run" / "pretrain" / "hangs").iterdir()]
+    stacks = [text for text in written if text]  # a rank's file is there, and empty, from its first step on
     assert len(stacks) == 1
     assert "in gather" in stacks[0] or "in agree" in stacks[0]
     assert result_of(subprocess.CompletedProcess([], 0, out, err))["state_hash"] == expected["state_hash"]
