@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
+from jobs._control_store import PRIVATE_LIMIT_S, PRIVATE_RECONNECT_S, SHARED_LIMIT_S, ControlStore
 from pipeline.errors import ClusterLost, EnvironmentFault, SecurityError
 
 ResultT = TypeVar("ResultT")
@@ -92,11 +93,13 @@ def _launch_once(
     watch: Callable[[], None],
 ) -> object:
     with connected(workers), tempfile.TemporaryDirectory(prefix="kindred-ray-") as storage:
+        import ray
         from ray.exceptions import RayError
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
         from ray.train.v2.api.exceptions import TrainingFailedError
 
+        limit_s = SHARED_LIMIT_S if os.environ.get("RAY_ADDRESS") else PRIVATE_LIMIT_S
         try:
             with guard:
                 trainer = TorchTrainer(
@@ -114,7 +117,8 @@ def _launch_once(
                     ),
                     torch_config=TorchConfig(timeout_s=300),
                 )
-                return _wait(trainer.fit, watch).return_value
+                store = ControlStore(ray.get_runtime_context().gcs_address, limit_s)
+                return _wait(trainer.fit, watch, store).return_value
         except TrainingFailedError as error:
             raise EnvironmentFault(
                 f"the worker group failed: {str(error).strip().splitlines()[-1][:400]}",
@@ -143,7 +147,7 @@ def connected(workers: Workers) -> Iterator[None]:
             ray.shutdown()
 
 
-def _wait(fit: Callable[[], ResultT], watch: Callable[[], None]) -> ResultT:
+def _wait(fit: Callable[[], ResultT], *watches: Callable[[], None]) -> ResultT:
     """Run in a side thread: in the main thread Ray would replace our SIGINT handler and abort without a checkpoint.
 
     A daemon thread, so that a second signal ends the process at once.
@@ -160,7 +164,8 @@ def _wait(fit: Callable[[], ResultT], watch: Callable[[], None]) -> ResultT:
     while not future.done():
         with contextlib.suppress(TimeoutError):
             future.exception(timeout=0.2)  # short waits let the main thread handle signals
-        watch()
+        for watch in watches:
+            watch()
     return future.result()
 
 
@@ -172,6 +177,8 @@ def _prepare_environment() -> None:
         require_token(address)
     elif os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
         _private_token()
+    if not address:
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(PRIVATE_RECONNECT_S))
 
 
 def _connect(workers: Workers) -> bool:
