@@ -29,6 +29,9 @@ _log = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 128 << 20  # nothing large passes through it: shards are read by the workers themselves
 
+RESIZE_EVERY_S = 10.0
+"""How often an elastic group looks for room to grow; Ray's 60 s leave a node idle for a minute."""
+
 # A private Ray's own metrics, events and reports are read by nobody and cost a tenth of two cores.
 RAY_ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "2.0",
@@ -53,9 +56,10 @@ ALLOCATOR_ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Workers:
-    """Size of a worker group."""
+    """Size of a worker group. least: fewer will do while the cluster has no room for `count`."""
 
     count: int
+    least: int | None = None
     cpus: float = 1
     gpus: float = 0
     max_failures: int = 3
@@ -106,7 +110,8 @@ def _launch_once(
                     function,
                     train_loop_config=dict(config),
                     scaling_config=ScalingConfig(
-                        num_workers=workers.count,
+                        num_workers=(workers.least, workers.count) if workers.least else workers.count,
+                        elastic_resize_monitor_interval_s=RESIZE_EVERY_S,
                         use_gpu=workers.gpus > 0,
                         resources_per_worker={"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {}),
                     ),
@@ -136,7 +141,7 @@ def _launch_once(
 @contextlib.contextmanager
 def connected(workers: Workers) -> Iterator[None]:
     """Ray, attached to RAY_ADDRESS or private; a connection that this made ends with the block."""
-    _prepare_environment()
+    _prepare_environment(elastic=workers.least is not None)
     import ray
 
     started = _connect(workers)
@@ -169,9 +174,11 @@ def _wait(fit: Callable[[], ResultT], *watches: Callable[[], None]) -> ResultT:
     return future.result()
 
 
-def _prepare_environment() -> None:
+def _prepare_environment(*, elastic: bool) -> None:
     for name, value in (RAY_ENVIRONMENT | ALLOCATOR_ENVIRONMENT).items():
         os.environ.setdefault(name, value)
+    if elastic:  # the first attempt after a lost node asks for what went with it, and waits this long in vain
+        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "15")
     address = os.environ.get("RAY_ADDRESS")
     if address:
         require_token(address)

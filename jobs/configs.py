@@ -109,6 +109,9 @@ class PretrainConfig(FitConfig):
 
     workers: int = Field(default=2, ge=0)
     """Ray Train workers; 0 trains in this process without Ray."""
+    min_workers: int | None = Field(default=None, ge=1)
+    """Fewest workers to go on with while the cluster has no room for all; the group grows again when it has. The same
+    bits with any number. Default: waits for all."""
     threads: int = Field(default=1, ge=1)
     """CPU threads per worker; part of what makes bits repeat."""
     gpus: float = Field(default=0, ge=0)
@@ -119,6 +122,12 @@ class PretrainConfig(FitConfig):
     """What happens to the last partial batch of an epoch of `shuffle`; the other orders have whole batches only."""
     order: AnyOrder = ShuffleOrder()
     """What a batch holds, and in which order."""
+
+    @model_validator(mode="after")
+    def _fewer_than_all(self) -> "PretrainConfig":
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(f"min_workers is {self.min_workers}, which is more than the {self.workers} workers")
+        return self
 
 
 class FinetuneConfig(FitConfig):

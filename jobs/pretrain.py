@@ -70,7 +70,10 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
         with graceful_stop(folder):
             return _fit(recipe, datasets, order, folder, SingleWorker())
     workers = Workers(
-        count=recipe.pretrain.workers, gpus=recipe.pretrain.gpus, max_failures=recipe.pretrain.max_failures
+        count=recipe.pretrain.workers,
+        least=recipe.pretrain.min_workers,
+        gpus=recipe.pretrain.gpus,
+        max_failures=recipe.pretrain.max_failures,
     )
     num_steps = recipe.pretrain.epochs * order.steps_per_epoch
     try:

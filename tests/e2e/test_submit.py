@@ -1,12 +1,7 @@
 """kindred submit against a real Ray head on loopback: once however often, followed, stopped, with its exit code."""
 
 import json
-import os
-import secrets
-import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,72 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import RECIPE, ROOT
+from tests.e2e.ray_cluster import Cluster
 
 pytestmark = pytest.mark.ray
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Cluster:
-    """A Ray head of its own, with a token."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.address = folder, f"http://127.0.0.1:{_free_port()}"
-        token = folder / "token"
-        token.touch(mode=0o600)
-        token.write_text(secrets.token_hex(32))
-        self.environment = {
-            **os.environ,
-            "HOME": str(folder),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),  # the cluster's python
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(token),
-        }
-        command = [
-            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
-            *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--port={_free_port()}"),
-            *(f"--dashboard-port={self.address.rpartition(':')[2]}", f"--temp-dir={folder}/ray", "--num-cpus=4"),
-            *("--object-store-memory=134217728",),
-        ]
-        log = (folder / "head.log").open("w")
-        self.process = subprocess.Popen(
-            command, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-
-    def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + 120
-        while "Ray runtime started" not in (log := (self.folder / "head.log").read_text()):
-            assert self.process.poll() is None, log
-            assert time.monotonic() < deadline, log
-            time.sleep(0.2)
-
-    def submit(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        given = [sys.executable, "-m", "jobs", "submit", verb, str(RECIPE), *arguments]
-        command = [*given, "--address", self.address, "--env", f"MLFLOW_TRACKING_URI=sqlite:///{self.folder}/m.db"]
-        return subprocess.run(
-            [*command, "--json"], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
-
-    def stop(self) -> None:
-        """Nothing of it is needed: no process may outlive the test."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        for process in Path("/proc").iterdir():
-            if process.name.isdecimal() and self._is_ours(process):
-                os.kill(int(process.name), signal.SIGKILL)
-
-    def _is_ours(self, process: Path) -> bool:
-        try:
-            return f"{self.folder}/ray" in (process / "cmdline").read_text(errors="replace")
-        except OSError:
-            return False
 
 
 def _last(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
@@ -92,7 +24,6 @@ def cluster() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as folder:  # Ray's socket paths are long
         made = Cluster(Path(folder))
         try:
-            made.wait_until_ready()
             yield made
         finally:
             made.stop()

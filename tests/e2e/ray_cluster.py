@@ -1,0 +1,94 @@
+"""A Ray cluster of its own on loopback, with a token: a head, and nodes that come and go."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.e2e.conftest import RECIPE, ROOT
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Cluster:
+    """A head with `cpus`; more variables of the daemons and of what is submitted in `variables`."""
+
+    def __init__(self, folder: Path, *, cpus: int = 4, variables: dict[str, str] | None = None) -> None:
+        self.folder, self.address = folder, f"http://127.0.0.1:{free_port()}"
+        self.control_store = f"127.0.0.1:{free_port()}"
+        self.nodes: list[subprocess.Popen[bytes]] = []
+        token = folder / "token"
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+        self.environment = {
+            **os.environ,
+            "HOME": str(folder),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),  # the cluster's python
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            **(variables or {}),
+        }
+        self._start(
+            *("--head", "--dashboard-host=127.0.0.1", f"--port={self.control_store.rpartition(':')[2]}"),
+            *(f"--dashboard-port={self.address.rpartition(':')[2]}", f"--temp-dir={folder}/ray", f"--num-cpus={cpus}"),
+        )
+
+    def add_node(self, cpus: int) -> None:
+        """One more, and wait until it has joined."""
+        self._start(f"--address={self.control_store}", f"--num-cpus={cpus}")
+
+    def kill_node(self) -> None:
+        """kill -9 of the last node and all its processes at once, as a machine that is gone."""
+        node = self.nodes.pop()
+        os.killpg(node.pid, signal.SIGKILL)
+        node.wait()
+
+    def _start(self, *options: str) -> None:
+        log = self.folder / f"node-{len(self.nodes)}-{time.monotonic_ns()}.log"
+        command = [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"),
+            *("--node-ip-address=127.0.0.1", "--object-store-memory=134217728", *options),
+        ]
+        with log.open("w") as out:
+            node = subprocess.Popen(
+                command, env=self.environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self.nodes.append(node)
+        deadline = time.monotonic() + 120
+        while "Ray runtime started" not in (text := log.read_text()):
+            assert node.poll() is None, text
+            assert time.monotonic() < deadline, text
+            time.sleep(0.2)
+
+    def submit(self, verb: str, *arguments: str, recipe: Path = RECIPE) -> subprocess.CompletedProcess[str]:
+        """kindred submit, to its end."""
+        given = [sys.executable, "-m", "jobs", "submit", verb, str(recipe), *arguments]
+        command = [*given, "--address", self.address, "--env", f"MLFLOW_TRACKING_URI=sqlite:///{self.folder}/m.db"]
+        return subprocess.run(
+            [*command, "--json"], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+
+    def stop(self) -> None:
+        """Nothing of it is needed: no process may outlive the test."""
+        while self.nodes:
+            self.kill_node()
+        for process in Path("/proc").iterdir():
+            if process.name.isdecimal() and self._is_ours(process):
+                os.kill(int(process.name), signal.SIGKILL)
+
+    def _is_ours(self, process: Path) -> bool:
+        try:
+            return f"{self.folder}/ray" in (process / "cmdline").read_text(errors="replace")
+        except OSError:
+            return False
