@@ -125,8 +125,8 @@ class Console:
         self._block([title, plain_table(cells)])
 
     def training(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
-        """A `Fit.on_step` callback: health monitors go to MLflow only."""
-        shown = {name: value for name, value in metrics.items() if not name.startswith("health/")}
+        """A `Fit.on_step` callback: monitors of embeddings and workers go to MLflow only."""
+        shown = {name: value for name, value in metrics.items() if not name.startswith(("health/", "workers/"))}
         if shown:
             self.line(training_line(step, total, shown))
 

@@ -18,6 +18,7 @@ from jobs._poison_step import StepsOfAttempts, refuse_repeated
 from jobs._ray import Workers, launch
 from jobs._run_folder import write_json
 from jobs._signals import STOP_FILE, graceful_stop
+from jobs._stragglers import Stragglers
 from jobs.assemble import (
     Dataset,
     batch_reader,
@@ -88,7 +89,7 @@ class _Follow:
 
     def __init__(self, folder: Path, total: int) -> None:
         self.path, self.total, self.console = _spool_path(folder), total, Console()
-        self.hangs = Hangs(folder)
+        self.hangs, self.stragglers = Hangs(folder), Stragglers()
         self.offset = self.path.stat().st_size if self.path.exists() else 0
 
     def __call__(self) -> None:
@@ -98,6 +99,7 @@ class _Follow:
             values = record.floats()
             shown = {name.removeprefix(PREFIX): value for name, value in values.items()}
             if record.kind == "metrics":
+                self.stragglers(shown)
                 self.console.training(record.step, self.total, shown)
 
 

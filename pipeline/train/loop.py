@@ -23,6 +23,7 @@ from pipeline.train.device_copy import DeviceCopy, Sent
 from pipeline.train.fit_config import FitConfig
 from pipeline.train.optim import build_optimizer, learning_rate_scale, set_learning_rate
 from pipeline.train.reduce import GlobalStep
+from pipeline.train.roll_call import RollCall, weights_digest
 from pipeline.train.state import TrainState
 from pipeline.train.task import Outputs, Task
 from pipeline.train.watchdog import Watchdog
@@ -118,6 +119,7 @@ class _Loop:
         )
         self.parameters = [p for group in self.state.optimizer.param_groups for p in group["params"]]
         self.waited = 0.0
+        self.roll_call = RollCall(fit.worker, fit.device)
         self.logged = (0.0, 0)
         self.saved, self.saved_step = "", 0
         self.watchdog = Watchdog(fit.stacks, floor_s=config.hang_after_s)
@@ -193,18 +195,19 @@ class _Loop:
         before = time.perf_counter()
         cursor, sent = next(batches)
         own_batches = self.device_copy.receive(sent)
-        self.waited += time.perf_counter() - before
-        self._stop_if_asked()  # every rank has its data from here on
+        waited = time.perf_counter() - before
+        self.waited += waited
+        self._stop_if_asked(cursor)  # every rank has its data from here on
         self.fit.before_step(self.state.step)
         ended = cursor.step + 1 == self.fit.order.steps_per_epoch
         clusters = ended and self.fit.task.kept is not None  # a whole memory, for however long
         with contextlib.nullcontext() if clusters else self.watchdog.step():
-            self._train(cursor, own_batches, epoch_ended=ended)
+            self._train(cursor, own_batches, waited, epoch_ended=ended)
         if self.state.step % self.config.checkpoint_every == 0:
             self._save()
 
-    def _stop_if_asked(self) -> None:
-        if self.fit.worker.agree(str(self.fit.stop())) != "True":
+    def _stop_if_asked(self, cursor: Cursor) -> None:
+        if not self.roll_call(self.state.step, cursor, stop=self.fit.stop()):
             return
         if self.state.step != self.saved_step:
             self._save()
@@ -214,9 +217,11 @@ class _Loop:
             fix="type the same command again to go on",
         )
 
-    def _train(self, cursor: Cursor, own_batches: list[Batch], *, epoch_ended: bool) -> None:
+    def _train(self, cursor: Cursor, own_batches: list[Batch], waited: float, *, epoch_ended: bool) -> None:
         self.fit.task.module.train()
+        began = time.perf_counter()
         own = self.step_maker.forward(own_batches, self.micro, step=self.state.step, epoch=cursor.epoch)
+        self.roll_call.forwarded(waited, began, micro_batches=len(self.micro))
         leaves = self.step_maker.gather(own)
         terms, total = self.step_maker.loss(leaves, step=self.state.step)
         self._check_finite(total, terms, leaves)
@@ -230,6 +235,9 @@ class _Loop:
         if self.ledger is not None:
             self.ledger.append(cursor, leaves["idx"].cpu().numpy())
         self.state.update_average()
+        monitored = self.state.step % self.config.monitor_every == 0
+        loss = float(total.detach()) if self.config.reduce == "exact" else 0.0
+        self.roll_call.note(loss, norm, weights_digest(self.parameters) if monitored else 0)
         self._log(total, terms, leaves, norm)
 
     def _check_finite(self, total: torch.Tensor, terms: LossTerms, leaves: Outputs) -> None:
@@ -269,6 +277,7 @@ class _Loop:
             metrics |= {f"loss/{name}": float(value.detach()) for name, value in terms.terms.items()}
             metrics |= {"gradient_norm": norm, "learning_rate": self.state.optimizer.param_groups[0]["lr"]}
             metrics["samples_per_s"] = self._rate()
+            metrics |= self.roll_call.slowest() if step > 1 else {}
         if metrics:
             self.fit.run.metrics(metrics, step)
             self.fit.on_step(step, self.num_steps, metrics)

@@ -1,0 +1,88 @@
+"""The roll call before every step: where each worker is, whether one asks to stop, and how long its own part took.
+
+One small gather a step. Workers that have drifted apart are found at the next step, and every one of them raises; one
+that holds the others up is known by its time to the first exchange of a step, in which nobody waits for a peer.
+"""
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import TrainingHealthError
+from pipeline.types import Cursor
+from pipeline.worker import Worker
+
+FIELDS = ("step", "epoch", "batch", "loss", "gradient", "weights")
+
+
+class RollCall:
+    """Of one worker. device: where collectives want their tensors."""
+
+    def __init__(self, worker: Worker, device: torch.device) -> None:
+        self.worker, self.device = worker, device
+        self.bits = [0, 0, 0]
+        self.seconds = [0.0, 0.0]
+        self.heard: deque[Tensor] = deque(maxlen=100)
+
+    def note(self, loss: float, gradient: float, weights: int) -> None:
+        """Numbers of the last step that must be the same bits everywhere; 0 for what need not."""
+        self.bits = [*torch.tensor([loss, gradient], dtype=torch.float64).view(torch.int64).tolist(), weights]
+
+    def forwarded(self, waited: float, began: float, *, micro_batches: int) -> None:
+        """The forward passes have been asked for. waited: seconds for data; began: `perf_counter` at the first one."""
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
+        self.seconds = [seconds / micro_batches for seconds in (waited, time.perf_counter() - began)]
+
+    def __call__(self, step: int, cursor: Cursor, *, stop: bool) -> bool:
+        """Whether any worker asks to stop. Collective. Every worker raises TrainingHealthError where they differ."""
+        if self.worker.world == 1:
+            return stop
+        micros = [int(1e6 * seconds) for seconds in self.seconds]
+        row = torch.tensor([step, cursor.epoch, cursor.step, *self.bits, *micros, stop], device=self.device)
+        table = torch.stack(self.worker.gather([row], self.worker.world)).cpu()
+        self._refuse_drift(table[:, : len(FIELDS)], step)
+        self.heard.append(table[:, len(FIELDS) : -1])
+        return bool(table[:, -1].any())
+
+    def _refuse_drift(self, said: Tensor, step: int) -> None:
+        differs = (said != said[0]).nonzero().tolist()
+        if not differs:
+            return
+        rank, column = differs[0]
+        raise TrainingHealthError(
+            f"rank {rank} has drifted from rank 0 in its {FIELDS[column]} before step {step}",
+            code="RANK_DESYNC",
+            field=FIELDS[column],
+            expected=int(said[0, column]),
+            got={"rank": rank, "value": int(said[rank, column])},
+            fix="resume from the last checkpoint on workers of one kind, with the same code and number of threads",
+        )
+
+    def slowest(self) -> dict[str, float]:
+        """Of the last hundred steps: who took longest per micro-batch until its first exchange, how many times as long
+        as the median of the others, and which share of that was waiting for data. Empty for a single worker."""
+        if not self.heard:
+            return {}
+        phases = torch.stack(list(self.heard)).double().median(dim=0).values  # (world, 2)
+        total = phases.sum(dim=1)
+        rank = int(total.argmax())
+        others = statistics.median(total[torch.arange(len(total)) != rank].tolist())
+        return {
+            "workers/slowest_rank": float(rank),
+            "workers/slowest_ratio": float(total[rank]) / max(others, 1.0),
+            "workers/slowest_data_share": float(phases[rank, 0]) / max(float(total[rank]), 1.0),
+        }
+
+
+def weights_digest(parameters: Iterable[Tensor]) -> int:
+    """A number that changes with any bit of float32 weights."""
+    total = torch.zeros((), dtype=torch.int64)
+    for number, parameter in enumerate(parameters, start=1):
+        words = parameter.detach().contiguous().view(torch.int32)
+        total = total + number * words.sum(dtype=torch.int64).cpu()
+    return int(total)
