@@ -52,5 +52,6 @@ def refuse_repeated(attempts: StepsOfAttempts, order: Order, keys: np.ndarray | 
         code="POISON_STEP",
         field="pretrain",
         got={"step": step, "samples": named, "of": len(samples)},
-        fix="see Ray's logs for what ended the workers (memory, a crash in a decoder), mend it, and submit again",
+        fix="hangs/ in the run folder and Ray's logs say what ended the workers (a step that hangs, memory, a crash in "
+        "a decoder): mend it, and submit again",
     )

@@ -14,7 +14,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +21,8 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from jobs._control_store import PRIVATE_LIMIT_S, PRIVATE_RECONNECT_S, SHARED_LIMIT_S, ControlStore
-from pipeline.errors import ClusterLost, EnvironmentFault, SecurityError
+from jobs._signals import kept_handlers
+from pipeline.errors import ClusterLost, EnvironmentFault, Preempted, SecurityError
 
 ResultT = TypeVar("ResultT")
 _log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ RESIZE_EVERY_S = 10.0
 # A private Ray's own metrics, events and reports are read by nobody and cost a tenth of two cores.
 RAY_ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "2.0",
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",  # a worker without peers that is stopped; Ray waits ten minutes
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_ENABLE_STATE_ACTOR_RECONCILIATION": "0",
@@ -70,30 +71,32 @@ def launch(
     config: Mapping[str, JsonValue],
     workers: Workers,
     *,
-    guard: Callable[[], AbstractContextManager[None]],
     watch: Callable[[], None] = lambda: None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> object:
     """Call `function(config)` on every worker; returns rank 0's value. Raises EnvironmentFault when the group fails,
-    ClusterLost when Ray itself does.
+    ClusterLost when Ray itself does, Preempted where it does while `stopping` says that the workers are to stop.
 
-    `guard` is entered once Ray runs, because Ray installs signal handlers of its own at start. `watch` is called a few
-    times a second while the workers run. Ray restarts workers; where it loses its controller, this connects anew, which
-    frees what the old one held.
+    `watch` is called a few times a second while the workers run. Ray restarts workers; where it loses its controller,
+    this connects anew, which frees what the old one held.
     """
-    for left in range(workers.max_failures, 0, -1):
+    left = workers.max_failures
+    while True:
         try:
-            return _launch_once(function, config, workers, guard=guard(), watch=watch)
+            return _launch_once(function, config, workers, watch)
         except ClusterLost as error:
+            if stopping():
+                raise Preempted(error.message, code="PREEMPTED", fix=error.fix) from error
+            if left == 0:
+                raise
             _log.warning("%s; connecting anew, %d times at most", error.message, left)
-    return _launch_once(function, config, workers, guard=guard(), watch=watch)
+            left -= 1
 
 
 def _launch_once(
     function: Callable[[dict[str, JsonValue]], object],
     config: Mapping[str, JsonValue],
     workers: Workers,
-    *,
-    guard: AbstractContextManager[None],
     watch: Callable[[], None],
 ) -> object:
     with connected(workers), tempfile.TemporaryDirectory(prefix="kindred-ray-") as storage:
@@ -105,25 +108,24 @@ def _launch_once(
 
         limit_s = SHARED_LIMIT_S if os.environ.get("RAY_ADDRESS") else PRIVATE_LIMIT_S
         try:
-            with guard:
-                trainer = TorchTrainer(
-                    function,
-                    train_loop_config=dict(config),
-                    scaling_config=ScalingConfig(
-                        num_workers=(workers.least, workers.count) if workers.least else workers.count,
-                        elastic_resize_monitor_interval_s=RESIZE_EVERY_S,
-                        use_gpu=workers.gpus > 0,
-                        resources_per_worker={"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {}),
-                    ),
-                    run_config=RunConfig(
-                        name=f"kindred-{uuid.uuid4().hex[:12]}",
-                        storage_path=storage,
-                        failure_config=FailureConfig(max_failures=workers.max_failures),
-                    ),
-                    torch_config=TorchConfig(timeout_s=300),
-                )
-                store = ControlStore(ray.get_runtime_context().gcs_address, limit_s)
-                return _wait(trainer.fit, watch, store).return_value
+            trainer = TorchTrainer(
+                function,
+                train_loop_config=dict(config),
+                scaling_config=ScalingConfig(
+                    num_workers=(workers.least, workers.count) if workers.least else workers.count,
+                    elastic_resize_monitor_interval_s=RESIZE_EVERY_S,
+                    use_gpu=workers.gpus > 0,
+                    resources_per_worker={"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {}),
+                ),
+                run_config=RunConfig(
+                    name=f"kindred-{uuid.uuid4().hex[:12]}",
+                    storage_path=storage,
+                    failure_config=FailureConfig(max_failures=workers.max_failures),
+                ),
+                torch_config=TorchConfig(timeout_s=300),
+            )
+            store = ControlStore(ray.get_runtime_context().gcs_address, limit_s)
+            return _wait(trainer.fit, watch, store).return_value
         except TrainingFailedError as error:
             raise EnvironmentFault(
                 f"the worker group failed: {str(error).strip().splitlines()[-1][:400]}",
@@ -140,16 +142,21 @@ def _launch_once(
 
 @contextlib.contextmanager
 def connected(workers: Workers) -> Iterator[None]:
-    """Ray, attached to RAY_ADDRESS or private; a connection that this made ends with the block."""
+    """Ray, attached to RAY_ADDRESS or private; a connection that this made ends with the block.
+
+    Signal handlers stay as they are: Ray installs its own at start, which end the process at once.
+    """
     _prepare_environment(elastic=workers.least is not None)
     import ray
 
-    started = _connect(workers)
+    with kept_handlers():
+        started = _connect(workers)
     try:
         yield
     finally:
         if started:
-            ray.shutdown()
+            with kept_handlers():
+                ray.shutdown()
 
 
 def _wait(fit: Callable[[], ResultT], *watches: Callable[[], None]) -> ResultT:

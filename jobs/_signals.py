@@ -37,6 +37,20 @@ def stopped_by_sigterm() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def kept_handlers() -> Iterator[None]:
+    """Sets the handlers of SIGTERM and SIGINT again after a block that replaces them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def graceful_stop(folder: Path) -> Iterator[None]:
     """While active, a signal creates `folder/STOP`; a Preempted that follows a SIGINT becomes Interrupted."""
     received: list[int] = []

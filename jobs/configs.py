@@ -117,7 +117,10 @@ class PretrainConfig(FitConfig):
     gpus: float = Field(default=0, ge=0)
     """GPUs per worker."""
     max_failures: int = Field(default=3, ge=0)
-    """Restarts after a lost worker before the job gives up."""
+    """Restarts after a lost worker before the job gives up, and new connections after a lost Ray controller."""
+    hang_after_s: float = Field(default=45.0, gt=0)
+    """Seconds after which a step on Ray workers hangs, unless ten median steps take longer, and after which a worker
+    that gives its peers no sign of life is lost: stacks are written, and the workers restart from a checkpoint."""
     last: Literal["drop", "pad"] = "drop"
     """What happens to the last partial batch of an epoch of `shuffle`; the other orders have whole batches only."""
     order: AnyOrder = ShuffleOrder()

@@ -1,10 +1,9 @@
 """Pretraining job: the same loop in process or on Ray Train workers."""
 
-import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +43,7 @@ from pipeline.train.checkpoint import CheckpointStore
 from pipeline.train.loop import Fit, FitResult, run_fit
 from pipeline.train.optim import parameter_groups
 from pipeline.train.pretraining import Pretraining
+from pipeline.train.watchdog import Watchdog
 from pipeline.worker import GroupWorker, SingleWorker, Worker
 
 PREFIX = "pretrain/"
@@ -77,10 +77,14 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
         max_failures=recipe.pretrain.max_failures,
     )
     num_steps = recipe.pretrain.epochs * order.steps_per_epoch
-    try:
-        value = launch(train_worker, config, workers, guard=lambda: _guard(folder), watch=_Follow(folder, num_steps))
-    except EnvironmentFault as error:
-        raise _first_error(folder) or error from error
+    stopping = (folder / STOP_FILE).exists
+    with graceful_stop(folder):
+        try:
+            value = launch(train_worker, config, workers, stopping=stopping, watch=_Follow(folder, num_steps))
+        except EnvironmentFault as error:
+            raise _first_error(folder) or error from error
+        if error := _first_error(folder):
+            raise error
     return FitResult(**json.loads(str(value)))
 
 
@@ -103,14 +107,6 @@ class _Follow:
                 self.console.training(record.step, self.total, shown)
 
 
-@contextlib.contextmanager
-def _guard(folder: Path) -> Iterator[None]:
-    with graceful_stop(folder):
-        yield
-        if error := _first_error(folder):
-            raise error
-
-
 def train_worker(config: Mapping[str, JsonValue]) -> str:
     """One Ray Train worker. Our own errors are left in the run folder for the driver: Ray's would lose their type."""
     folder = Path(str(config["folder"]))
@@ -118,17 +114,17 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
         return ""
     recipe = Recipe.model_validate_json(str(config["recipe"]))
     worker, attempts = GroupWorker(), StepsOfAttempts(folder)
-    datasets = _open(recipe, parse_place(str(config["data"])))
     try:
-        order = _order(recipe, datasets)
-        refuse_repeated(attempts, order, None if recipe.data.mix else datasets[0].index.key)
-        mark = attempts.mark if worker.rank == 0 else lambda step: None
         with signs_of_life(folder, worker, recipe.pretrain.hang_after_s):
+            datasets = _open(recipe, parse_place(str(config["data"])))
+            order = _order(recipe, datasets)
+            refuse_repeated(attempts, order, None if recipe.data.mix else datasets[0].index.key)
+            mark = attempts.mark if worker.rank == 0 else lambda step: None
             result = _fit(recipe, datasets, order, folder, worker, mark, on_ray=True)
     except KindredError as error:
         _leave_error(folder, worker.rank, error)
         if isinstance(error, errors.Preempted | errors.TrainingHealthError):
-            return ""  # every rank raised it
+            return ""  # every rank raised it, or its peers miss its signs of life
         raise
     finally:
         if torch.cuda.is_available():
@@ -170,7 +166,7 @@ def _fit(
             seed=recipe.seed,
             groups=groups,
             ledger=folder / LEDGER_NAME,
-            stacks=hang_stacks(folder, worker.rank) if on_ray else None,
+            watchdog=Watchdog(hang_stacks(folder, worker.rank), floor_s=config.hang_after_s) if on_ray else Watchdog(),
             device=device,
             stop=stop.exists,
             before_step=before_step,

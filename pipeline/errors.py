@@ -7,10 +7,12 @@ KindredError
 ├── CheckpointError    66  missing, damaged or incompatible checkpoint or weights
 ├── TrackingError      69  tracking server, only where it is required
 ├── EnvironmentFault   71  memory, shared memory, ports, versions
+│   └── ClusterLost    75  a Ray cluster that is gone: run the same command again
 ├── OutputError        73  run folder unusable or held by another job
 ├── StorageError       74  disk full, I/O error
 │   └── StorageUnavailable 75  storage that does not answer: run the same command again
 ├── Preempted          75  stopped after a checkpoint: run the same command again
+│   └── Fenced         75  a newer process trains this run
 ├── TrainingHealthError 76 non-finite loss, rank desynchronisation
 └── SecurityError      77  forbidden file type, URL or path
 """
@@ -139,6 +141,10 @@ class Preempted(KindredError):
     """The job stopped on request, after a checkpoint."""
 
     exit_code = 75
+
+
+class Fenced(Preempted):
+    """A newer process trains this run. Raised by the rank that saves, alone."""
 
 
 class TrainingHealthError(KindredError):

@@ -10,6 +10,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from pipeline.errors import SecurityError
 
+_DOCUMENTATION = ipaddress.ip_network("3fff::/20")  # RFC 9637: newer than some Pythons
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -62,7 +63,7 @@ def is_public(address: str) -> bool:
     except ValueError:  # other ways of writing one (127.1) are never needed
         return False
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.sixtofour is not None:
+        if ip.sixtofour is not None or ip.is_site_local or ip in _DOCUMENTATION:
             return False
         ip = ip.ipv4_mapped or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip)
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)

@@ -23,7 +23,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pipeline.data.durable import flush_folder
-from pipeline.errors import CheckpointError, Preempted, StorageError
+from pipeline.errors import CheckpointError, Fenced, StorageError
 
 FORMAT = 1
 Parts = Iterable[tuple[str, Mapping[str, Tensor]]]
@@ -99,7 +99,7 @@ class CheckpointStore:
         return [int(m[1]) for entry in self.folder.iterdir() if (m := _ATTEMPT.match(entry.name))]
 
     def save(self, step: int, parts: Parts, state: dict[str, JsonValue]) -> Path:
-        """Commit a checkpoint of `step`. Raises StorageError, or Preempted when a newer attempt has begun."""
+        """Commit a checkpoint of `step`. Raises StorageError, or Fenced when a newer attempt has begun."""
         target = self.folder / f"step-{step:08d}"
         if target.exists() and not self._set_aside_damaged(target):
             return target
@@ -144,7 +144,7 @@ class CheckpointStore:
     def _check_fence(self) -> None:
         newest = max(self._attempts(), default=0)
         if newest != self.attempt:
-            raise Preempted(
+            raise Fenced(
                 f"attempt {self.attempt} was replaced by attempt {newest}",
                 code="CKPT_FENCED",
                 fix="a newer process trains this run; leave it to that one",

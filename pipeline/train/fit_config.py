@@ -31,9 +31,6 @@ class FitConfig(Config):
     """Steps between logged metrics."""
     monitor_every: int = Field(default=50, ge=1)
     """Steps between collapse monitors."""
-    hang_after_s: float = Field(default=45.0, gt=0)
-    """Seconds after which a step on Ray workers hangs, unless ten median steps take longer, and after which a worker
-    without a sign of life is lost: stacks are written, and the workers restart from the last checkpoint."""
     readers: int = Field(default=1, ge=1, le=64)
     """Threads of a worker that read batches ahead."""
     read_ahead_mib: int = Field(default=256, ge=1)

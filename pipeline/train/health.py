@@ -1,11 +1,15 @@
-"""Collapse monitors of embeddings."""
+"""Collapse monitors of embeddings, and losses that are not finite."""
 
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from pipeline.errors import TrainingHealthError
 from pipeline.objectives.info_nce import normalize
+from pipeline.train.task import Outputs
+from pipeline.types import LossTerms
 
 STD_ALARM = 0.3
 """Spread std * sqrt(d) below which embeddings have collapsed; 1 is a full sphere."""
@@ -24,6 +28,24 @@ def collapse_alarms(metrics: Mapping[str, float]) -> list[str]:
             level = STD_ALARM if monitor == "std" else MEAN_ALARM
             found.append(f"Embeddings of {start[-1]} may be collapsing: {monitor} {value:.2f}, alarm level {level:g}.")
     return found
+
+
+def refuse_nonfinite(total: Tensor, terms: LossTerms, leaves: Outputs, *, step: int) -> None:
+    """Raises TrainingHealthError naming the terms of a loss that is not finite, and the samples (idx) behind it."""
+    if math.isfinite(float(total.detach())):
+        return
+    bad = [name for name, value in terms.terms.items() if not math.isfinite(float(value.detach()))]
+    rows = torch.zeros(len(leaves["idx"]), dtype=torch.bool)
+    for leaf in leaves.values():
+        if leaf.is_floating_point():
+            rows |= ~leaf.detach().cpu().isfinite().flatten(1).all(dim=1)
+    raise TrainingHealthError(
+        f"loss is not finite at step {step} in {', '.join(bad)}",
+        code="NONFINITE_LOSS",
+        field=",".join(bad),
+        got={"samples": leaves["idx"].cpu()[rows][:16].tolist()},
+        fix="lower the learning rate or inspect the named samples (idx); the last checkpoint is finite",
+    )
 
 
 def effective_rank(z: Tensor) -> float:

@@ -4,7 +4,9 @@ Every worker adds to a number in a file that all can read, and ends itself when 
 are written, and the group is restarted. A worker that waits for data, or computes for long, still beats.
 """
 
+import contextlib
 import faulthandler
+import math
 import os
 import threading
 import time
@@ -14,7 +16,9 @@ from types import TracebackType
 
 import numpy as np
 
-_LEFT = np.int64(-1).tobytes()
+from pipeline.errors import Fenced, Preempted
+
+LEFT = np.int64(-1).tobytes()
 """In place of the number: this worker has ended in good order."""
 BEATS = 9
 """Beats in the time after which a silent peer is lost."""
@@ -40,15 +44,20 @@ class Heartbeat:
         self.folder, self.rank, self.after_s, self.path, self.end = folder, rank, after_s, path, end
         self.peers = [peer for peer in range(world) if peer != rank]
         self.seen: dict[int, tuple[bytes, float]] = {}
+        self.moved: set[int] = set()
+        self.looked = -math.inf
+        self.agreed = False
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.lost(time.monotonic())  # what earlier attempts left
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.agreed = kind is None or (issubclass(kind, Preempted) and not issubclass(kind, Fenced))
         self._left.set()
         self._thread.join()
 
@@ -63,28 +72,35 @@ class Heartbeat:
                 if lost := self.lost(time.monotonic()):
                     self._give_up(lost)
                     return
-            os.pwrite(own, _LEFT, 0)
-            os.fsync(own)
+            if self.agreed:  # an error that only this worker has must not leave the others waiting for it
+                os.pwrite(own, LEFT, 0)
+                os.fsync(own)
         finally:
             os.close(own)
 
     def lost(self, now: float) -> list[int]:
         """Ranks whose number has not changed for `after_s` seconds. now: of a monotonic clock."""
+        slept, self.looked = now - self.looked > self.after_s / 2, now  # this process stood still: perhaps all did
         for peer in self.peers:
-            path = self._file(peer)
-            value = path.read_bytes() if path.exists() else b""
-            if peer not in self.seen or self.seen[peer][0] != value:
+            value = b""
+            with contextlib.suppress(OSError):  # no news: storage may refuse for a moment, and must not for longer
+                value = self._file(peer).read_bytes()
+            if peer in self.seen and self.seen[peer][0] != value:
+                self.moved.add(peer)
+            if slept or peer not in self.seen or self.seen[peer][0] != value:
                 self.seen[peer] = value, now
         late = [peer for peer in self.peers if now - self.seen[peer][1] > self.after_s]
-        return [peer for peer in late if self.seen[peer][0] != _LEFT]
+        return [peer for peer in late if self.seen[peer][0] != LEFT or peer not in self.moved]
 
     def _give_up(self, lost: list[int]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
-            file.write(f"no sign of life from rank {', '.join(map(str, lost))} for {self.after_s:g} s\n")
-            file.flush()
-            faulthandler.dump_traceback(file)
-        self.end()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a") as file:
+                file.write(f"no sign of life from rank {', '.join(map(str, lost))} for {self.after_s:g} s\n")
+                file.flush()
+                faulthandler.dump_traceback(file)
+        finally:
+            self.end()
 
     def _file(self, rank: int) -> Path:
         return self.folder / f"rank-{rank}"

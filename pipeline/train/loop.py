@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from pipeline.tracking import Run
 from pipeline.train.checkpoint import CheckpointStore, canonical_json
 from pipeline.train.device_copy import DeviceCopy, Sent
 from pipeline.train.fit_config import FitConfig
+from pipeline.train.health import refuse_nonfinite
 from pipeline.train.optim import build_optimizer, learning_rate_scale, set_learning_rate
 from pipeline.train.reduce import GlobalStep
 from pipeline.train.roll_call import RollCall, weights_digest
@@ -30,6 +32,7 @@ from pipeline.train.watchdog import Watchdog
 from pipeline.types import Batch, Cursor, LossTerms
 from pipeline.worker import Worker, owned_micro_batches
 
+Done: TypeAlias = tuple[torch.Tensor, LossTerms, Outputs, float]
 _log = logging.getLogger(__name__)
 
 
@@ -37,8 +40,8 @@ _log = logging.getLogger(__name__)
 class Fit:
     """Everything `run` needs. `read` turns sample indices into a micro-batch; `stop` asks for a graceful end.
 
-    `ledger` is the file that records what was trained on; None means none is kept. `stacks` is where a hanging step
-    leaves its stacks before it ends the process; None lets it hang.
+    `ledger` is the file that records what was trained on; None means none is kept. `watchdog` ends the
+    process when a step hangs.
     """
 
     task: Task
@@ -52,7 +55,7 @@ class Fit:
     seed: int
     groups: list[dict[str, object]]
     ledger: Path | None = None
-    stacks: Path | None = None
+    watchdog: Watchdog = field(default_factory=Watchdog)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     stop: Callable[[], bool] = lambda: False
     before_step: Callable[[int], None] = lambda step: None
@@ -122,7 +125,6 @@ class _Loop:
         self.roll_call = RollCall(fit.worker, fit.device)
         self.logged = (0.0, 0)
         self.saved, self.saved_step = "", 0
-        self.watchdog = Watchdog(fit.stacks, floor_s=config.hang_after_s)
         self.ledger: Ledger | None = None
 
     def run(self) -> FitResult:
@@ -201,8 +203,9 @@ class _Loop:
         self.fit.before_step(self.state.step)
         ended = cursor.step + 1 == self.fit.order.steps_per_epoch
         clusters = ended and self.fit.task.kept is not None  # a whole memory, for however long
-        with contextlib.nullcontext() if clusters else self.watchdog.step():
-            self._train(cursor, own_batches, waited, epoch_ended=ended)
+        with contextlib.nullcontext() if clusters else self.fit.watchdog.step():
+            done = self._train(cursor, own_batches, waited, epoch_ended=ended)
+        self._record(cursor, *done)  # to storage that may be slow
         if self.state.step % self.config.checkpoint_every == 0:
             self._save()
 
@@ -217,14 +220,14 @@ class _Loop:
             fix="type the same command again to go on",
         )
 
-    def _train(self, cursor: Cursor, own_batches: list[Batch], waited: float, *, epoch_ended: bool) -> None:
+    def _train(self, cursor: Cursor, own_batches: list[Batch], waited: float, *, epoch_ended: bool) -> Done:
         self.fit.task.module.train()
         began = time.perf_counter()
         own = self.step_maker.forward(own_batches, self.micro, step=self.state.step, epoch=cursor.epoch)
         self.roll_call.forwarded(waited, began, micro_batches=len(self.micro))
         leaves = self.step_maker.gather(own)
         terms, total = self.step_maker.loss(leaves, step=self.state.step)
-        self._check_finite(total, terms, leaves)
+        refuse_nonfinite(total, terms, leaves, step=self.state.step)
         total.backward()
         self.step_maker.backward(own, self.micro, leaves)
         norm = self._update()
@@ -232,29 +235,16 @@ class _Loop:
             self.fit.task.kept.after_step(leaves, step=self.state.step, epoch_ended=epoch_ended)
         self.state.step += 1
         self.state.cursor = cursor.after(self.fit.order.steps_per_epoch)
+        self.state.update_average()
+        return total, terms, leaves, norm
+
+    def _record(self, cursor: Cursor, total: torch.Tensor, terms: LossTerms, leaves: Outputs, norm: float) -> None:
         if self.ledger is not None:
             self.ledger.append(cursor, leaves["idx"].cpu().numpy())
-        self.state.update_average()
         monitored = self.state.step % self.config.monitor_every == 0
         loss = float(total.detach()) if self.config.reduce == "exact" else 0.0
         self.roll_call.note(loss, norm, weights_digest(self.parameters) if monitored else 0)
         self._log(total, terms, leaves, norm)
-
-    def _check_finite(self, total: torch.Tensor, terms: LossTerms, leaves: Outputs) -> None:
-        if math.isfinite(float(total.detach())):
-            return
-        bad = [name for name, value in terms.terms.items() if not math.isfinite(float(value.detach()))]
-        rows = torch.zeros(self.config.batch_size, dtype=torch.bool)
-        for leaf in leaves.values():
-            if leaf.is_floating_point():
-                rows |= ~leaf.detach().cpu().isfinite().flatten(1).all(dim=1)
-        raise TrainingHealthError(
-            f"loss is not finite at step {self.state.step} in {', '.join(bad)}",
-            code="NONFINITE_LOSS",
-            field=",".join(bad),
-            got={"samples": leaves["idx"].cpu()[rows][:16].tolist()},
-            fix="lower the learning rate or inspect the named samples (idx); the last checkpoint is finite",
-        )
 
     def _update(self) -> float:
         scale = learning_rate_scale(self.config.optim, self.state.step, self.num_steps)

@@ -25,7 +25,7 @@ class Watchdog:
     path: where stacks are added; None watches nothing.
     """
 
-    def __init__(self, path: Path | None, *, floor_s: float) -> None:
+    def __init__(self, path: Path | None = None, *, floor_s: float = 45.0) -> None:
         self.floor_s = floor_s
         self.file: BinaryIO | None = None
         if path is not None:
