@@ -12,13 +12,14 @@ from pipeline.errors import ClusterLost
 PRIVATE_RECONNECT_S = 15
 """Ray's own limit for a control store that we started: nobody restarts it."""
 PRIVATE_LIMIT_S = 3.0
+CONNECT_LIMIT_S = 20.0
 SHARED_LIMIT_S = 45.0
 """Limit for the control store of a cluster: it may be restarted beside its Redis."""
 _INTERVAL_S = 0.5
 
 
 class ControlStore:
-    """The control store at `address` (host:port). Call it often: it connects every half second at most."""
+    """The control store at `address` (host:port). limit_s: how long nothing may listen there."""
 
     def __init__(self, address: str, limit_s: float) -> None:
         host, _, port = address.rpartition(":")
@@ -26,20 +27,27 @@ class ControlStore:
         self.limit_s = limit_s
         self.answered = self.asked = time.monotonic()
 
+    def wait(self) -> None:
+        """Return when it answers. Raises ClusterLost after the limit."""
+        while not self._answers():
+            time.sleep(_INTERVAL_S)
+
     def __call__(self) -> None:
-        """Raises ClusterLost when nothing has listened there for the limit."""
-        now = time.monotonic()
-        if now - self.asked < _INTERVAL_S:
-            return
-        self.asked = now
+        """Look again, every half second at most. Raises ClusterLost after the limit."""
+        if time.monotonic() - self.asked >= _INTERVAL_S:
+            self._answers()
+
+    def _answers(self) -> bool:
+        self.asked = time.monotonic()
         try:
             socket.create_connection(self.place, timeout=_INTERVAL_S).close()
         except OSError as error:
-            if now - self.answered > self.limit_s:
+            if self.asked - self.answered > self.limit_s:
                 raise ClusterLost(
-                    f"Ray's control store at {self.place[0]}:{self.place[1]} is gone: {error}",
+                    f"no Ray cluster answers at {self.place[0]}:{self.place[1]}: {error}",
                     code="RAY_LOST",
-                    fix="type the same command again: it resumes from the last checkpoint",
+                    fix="type the same command again: it resumes from the last checkpoint; elsewhere, set RAY_ADDRESS",
                 ) from error
-        else:
-            self.answered = now
+            return False
+        self.answered = self.asked
+        return True

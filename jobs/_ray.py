@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
-from jobs._control_store import PRIVATE_LIMIT_S, PRIVATE_RECONNECT_S, SHARED_LIMIT_S, ControlStore
+from jobs._control_store import CONNECT_LIMIT_S, PRIVATE_LIMIT_S, PRIVATE_RECONNECT_S, SHARED_LIMIT_S, ControlStore
 from jobs._signals import kept_handlers
 from pipeline.errors import ClusterLost, EnvironmentFault, Preempted, SecurityError
 
@@ -203,6 +203,8 @@ def _connect(workers: Workers) -> bool:
         return False
     address = os.environ.get("RAY_ADDRESS")
     if address:
+        if ":" in address:  # Ray itself waits for minutes, and takes no signal meanwhile
+            ControlStore(address.removeprefix("ray://"), CONNECT_LIMIT_S).wait()
         environment: dict[str, object] = {"env_vars": ALLOCATOR_ENVIRONMENT}
         ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING)
         return True

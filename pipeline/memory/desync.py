@@ -21,15 +21,15 @@ class LabelDigest:
         self.value = self.value * _MULTIPLIER + (mixed * _MULTIPLIER).sum().cpu()
 
     def check(self, runtime: Runtime, step: int) -> None:
-        """Raise TrainingHealthError where this worker's digest is not worker 0's. Collective."""
-        own = str(int(self.value))
-        agreed = runtime.worker.agree(own)
-        if agreed != own:
+        """Raise TrainingHealthError, on every worker, where they have different digests. Collective."""
+        worker = runtime.worker
+        said = torch.stack(worker.gather([self.value.to(runtime.device)], worker.world)).tolist()
+        if len(set(said)) > 1:
             raise TrainingHealthError(
                 f"workers have different pseudo-labels at step {step}",
                 code="RANK_DESYNC",
                 field="memory",
-                expected=agreed,
-                got=own,
+                expected=said[0],
+                got=said,
                 fix="resume from the last checkpoint on workers of one kind, with the same number of threads",
             )
