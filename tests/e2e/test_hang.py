@@ -1,21 +1,22 @@
 """A stopped worker is found, the group restarts, and the bits are those of an undisturbed run."""
 
+import random
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.e2e.conftest import command, environment, kindred, result_of
+from tests.faults.chaos_faults import Job, wait_for
 
 
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_stopped_worker_is_found_and_nothing_is_lost(workplace: Path) -> None:
     expected = result_of(kindred("pretrain", "out=whole", f"data.path={workplace}/run/data", folder=workplace))
-    process = subprocess.Popen(
+    process = psutil.Popen(
         command("pretrain", "out=run", "pretrain.workers=2", "pretrain.hang_after_s=5"),
         cwd=workplace,
         env=environment(workplace),
@@ -23,10 +24,10 @@ def test_a_stopped_worker_is_found_and_nothing_is_lost(workplace: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not list((workplace / "run" / "pretrain" / "checkpoints").glob("step-*")):
-        assert process.poll() is None
-        time.sleep(0.02)
-    stopped = ray_workers(process.pid)[1]
+    folder = workplace / "run"
+    wait_for(lambda: any((folder / "pretrain" / "checkpoints").glob("step-*")), seconds=200)
+    job = Job(process, folder, workplace / "mlflow.db", random.Random(0))
+    stopped = job.children("RayTrainWorker")[1]
     stopped.send_signal(signal.SIGSTOP)
     out, err = process.communicate(timeout=200)
 
@@ -38,9 +39,3 @@ def test_a_stopped_worker_is_found_and_nothing_is_lost(workplace: Path) -> None:
     assert "in gather" in stacks[0] or "in agree" in stacks[0]
     assert result_of(subprocess.CompletedProcess([], 0, out, err))["state_hash"] == expected["state_hash"]
     assert not stopped.is_running()
-
-
-def ray_workers(driver: int) -> list[psutil.Process]:
-    """The training workers of a driver's private Ray."""
-    children = psutil.Process(driver).children(recursive=True)
-    return sorted((c for c in children if "RayTrainWorker" in " ".join(c.cmdline())), key=lambda c: c.pid)

@@ -136,9 +136,13 @@ def _inject(
     if name == "C05" and len(list((run / "pretrain" / "checkpoints").glob("step-*"))) < 2:
         return True  # with one checkpoint damaged there is nothing to fall back to
     job = Job(process, run, place / "mlflow.db", campaign.draw)
-    children.update(process.children(recursive=True))
     started, before = time.monotonic(), _last_step(run)
-    if not FAULTS[name](job):
+    try:
+        children.update(process.children(recursive=True))
+        injected = FAULTS[name](job)
+    except psutil.NoSuchProcess:  # it ended just then
+        injected = False
+    if not injected:
         return True
     campaign.done[name] += 1
     if _reached(run, before + 1, process):
