@@ -70,14 +70,29 @@ class CheckpointStore:
         """Commit a checkpoint of `step`. Raises StorageError, or Preempted when a newer attempt has begun."""
         target = self._place(step)
         with self._storing(f"save {target.name}"):
-            self._check_fence()
-            if target.exists():
-                if self._is_valid(step):
-                    return target
-                target.rename(target.with_name(f"damaged-{target.name}-{uuid.uuid4().hex}"))
-            self._commit(target, step, parts, state)
-            self._prune(step)
+            try:
+                if not target.exists() or self._made_room(target, step):
+                    self._commit(target, step, parts, state)
+                    self._prune(step)
+            except OSError:
+                self._check_fence()  # a newer attempt removes files under this one's hands: no failing storage
+                raise
         return target
+
+    def _made_room(self, target: Path, step: int) -> bool:
+        """Set a damaged checkpoint aside, which a replay has reached again; False where it is valid."""
+        valid = self._is_valid(step)
+        self._check_fence()
+        if valid:
+            return False
+        aside = target.with_name(f"damaged-{target.name}-{uuid.uuid4().hex}")
+        target.rename(aside)
+        try:
+            self._check_fence()
+        except Preempted:
+            aside.rename(target)  # it may be what the newer attempt has saved meanwhile
+            raise
+        return True
 
     def _commit(self, target: Path, step: int, parts: Parts, state: dict[str, JsonValue]) -> None:
         temporary = self.folder / f".tmp-{step:08d}-{self.attempt:06d}-{uuid.uuid4().hex}"
@@ -86,9 +101,6 @@ class CheckpointStore:
             write_checkpoint(temporary, step, parts, state, attempt=self.attempt)
             self._check_fence()
             temporary.rename(target)
-        except OSError:
-            self._check_fence()  # a newer attempt takes the folder away, which looks like failing storage
-            raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         flush_folder(self.folder)
