@@ -8,6 +8,7 @@ writer looks for newer numbers before its own rename. Whichever of the two it mi
 """
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -24,6 +25,7 @@ from pipeline.train.checkpoint import Checkpoint, Parts, read_checkpoint, write_
 
 _NAME = re.compile(r"^step-(\d{8})$")
 _ATTEMPT = re.compile(r"^attempt-(\d{6})$")
+_REPAIR = "free space or repair the storage, then run the same command again"
 _log = logging.getLogger(__name__)
 
 
@@ -63,7 +65,7 @@ class CheckpointStore:
                 f"could not {what}: {error.strerror}",
                 code="IO_CHECKPOINT",
                 field=str(self.folder),
-                fix="free space or repair the storage, then run the same command again",
+                fix="raise the limit of open files (ulimit -n)" if error.errno == errno.EMFILE else _REPAIR,
             ) from error
 
     def save(self, step: int, parts: Parts, state: dict[str, JsonValue]) -> Path:
