@@ -75,7 +75,19 @@ def damaged_newest(folder: Path) -> None:
     shutil.copytree(folder / f"step-{OLD:08d}", folder / f"step-{NEW:08d}")
 
 
-SITUATIONS: dict[str, Callable[[Path], None]] = {"first": Path.mkdir, "two": two_checkpoints, "damaged": damaged_newest}
+@dataclass(frozen=True)
+class Situation:
+    """What a save finds; `newer`: the steps that another attempt saves while this one is stopped."""
+
+    prepare: Callable[[Path], None]
+    newer: tuple[int, ...]
+
+
+SITUATIONS = {
+    "first": Situation(Path.mkdir, (NEXT,)),
+    "two": Situation(two_checkpoints, (NEW, NEXT)),
+    "damaged": Situation(damaged_newest, (NEW, NEXT)),
+}
 
 
 def save_new(folder: Path) -> None:
@@ -88,9 +100,9 @@ def save_new(folder: Path) -> None:
 def run_matrix(root: Path, *, calls: Sequence[str] = CALLS, faults: Sequence[str] = tuple(FAULTS)) -> Matrix:
     """Every one of these calls in every situation with every one of these faults."""
     matrix = Matrix()
-    for name, prepare in SITUATIONS.items():
+    for name, situation in SITUATIONS.items():
         template = root / name
-        prepare(template)
+        situation.prepare(template)
         for call, count in counted(template, root / "traced").items():
             for fault in faults if call in calls else ():
                 if fault != "stop" and call in READING:
@@ -108,7 +120,7 @@ def inject(template: Path, fault: str) -> str:
     folder = shutil.copytree(template, template.with_name("disturbed"))
     child = Child(folder, [f"--inject={fault}"])
     if child.stopped:
-        wrong = judge_fence(folder, child)
+        wrong = judge_fence(folder, child, SITUATIONS[template.name].newer)
     else:
         wrong = judge(folder, child.wait(), before=len(whole_steps(template)))
     shutil.rmtree(folder)
@@ -169,21 +181,22 @@ def _save_and_leave(folder: Path) -> None:
     os._exit(0)
 
 
-def judge_fence(folder: Path, child: Child) -> str:
-    """Let another attempt resume and save while the child is stopped, then the child go on; what is wrong then."""
+def judge_fence(folder: Path, child: Child, steps: Sequence[int]) -> str:
+    """Another attempt saves these steps while the child is stopped, then the child goes on; what is wrong then."""
     store = CheckpointStore(folder)
     store.begin_attempt()
-    resumed = NEW in store.steps()
-    for step in (NEW, NEXT):
+    committed = NEW in store.steps()
+    for step in steps:
         store.save(step, parts(step), {"step": step})
     before = _manifests(folder)
     code = child.wait()
     newer = int(max(folder.glob("attempt-*")).name.removeprefix("attempt-")) > store.attempt
-    if code != Preempted.exit_code and not (code == 0 and (resumed or newer)):
+    if code != Preempted.exit_code and not (code == 0 and (committed or newer)):
         return f"the old attempt ended with {code}"
-    if _manifests(folder) != before:
+    if _manifests(folder) != before and not newer:
         return f"the old attempt changed {before.keys() ^ _manifests(folder).keys() or 'a checkpoint'}"
-    return "" if whole_steps(folder) == [NEW, NEXT] else f"only {whole_steps(folder)} are whole"
+    whole = whole_steps(folder)
+    return "" if whole[-len(steps) :] == [*steps] else f"only {whole} are whole"
 
 
 def _manifests(folder: Path) -> dict[str, bytes]:
