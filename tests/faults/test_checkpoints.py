@@ -1,8 +1,6 @@
-"""Checkpoints that are damaged, mixed, incomplete or written by two processes, and folders that are hard to use."""
+"""Checkpoints that are damaged, mixed, incomplete or written by two processes."""
 
-import contextlib
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -20,10 +18,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pipeline.data.ledger import LEDGER_NAME
-from pipeline.errors import CheckpointError, KindredError, StorageError
+from pipeline.errors import CheckpointError, KindredError
 from pipeline.train.checkpoint import Checkpoint, sha256, write_checkpoint
 from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.loop import Fit, FitResult, run_fit
+from pipeline.train.loop import Fit, run_fit
 from pipeline.train.optim import build_optimizer
 from pipeline.train.state import TrainState
 from tests.faults.chaos_faults import wait_for
@@ -268,62 +266,3 @@ def test_an_attempt_that_was_stopped_and_replaced_ends_with_75_and_changes_nothi
 
 def _files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> FitResult:
-    """The run in a folder of a usual name."""
-    torch.set_num_threads(1)
-    return run_fit(test_loop.make_fit(tmp_path_factory.mktemp("plain")))
-
-
-@pytest.mark.fault("C09")
-@pytest.mark.parametrize("name", ["датчик #1? {a}%20:", "-rf *", "a\nb", " ", "\x1b[2J", "n" * 255, "é" * 127])
-def test_strange_folder_names_change_nothing(tmp_path: Path, plain: FitResult, name: str) -> None:
-    assert run_fit(test_loop.make_fit(tmp_path / name)).state_hash == plain.state_hash
-    assert run_fit(test_loop.make_fit(tmp_path / name)).state_hash == plain.state_hash
-
-
-@pytest.mark.fault("C09")
-def test_a_linked_folder_is_the_folder(tmp_path: Path, plain: FitResult) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-
-    assert run_fit(test_loop.make_fit(tmp_path / "link")).state_hash == plain.state_hash
-    assert CheckpointStore(tmp_path / "real").steps() == [14, 15]
-
-
-@pytest.mark.fault("C09")
-@pytest.mark.parametrize("name", ["n" * 256, "/".join(["n" * 200] * 21)])
-def test_too_long_names_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(StorageError, match=r"IO_CHECKPOINT.*File name too long"):
-        CheckpointStore(tmp_path / name).begin_attempt()
-
-
-@pytest.mark.fault("C12")
-@pytest.mark.parametrize("num", [50, pytest.param(1000, marks=pytest.mark.slow)])
-def test_checkpoints_leave_no_descriptor_open(store: CheckpointStore, num: int) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    for step in range(3, 3 + num):
-        store.save(step, parts(step), {"step": step})
-        store.newest()
-
-    assert len(os.listdir("/proc/self/fd")) == before
-
-
-@pytest.mark.fault("C12")
-def test_too_few_descriptors_are_named(store: CheckpointStore) -> None:
-    limits, taken = resource.getrlimit(resource.RLIMIT_NOFILE), []
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, limits[1]))
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                taken.append(os.dup(0))
-        with pytest.raises(StorageError, match=r"Too many open files.*ulimit -n"):
-            store.save(3, parts(3), {"step": 3})
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        for descriptor in taken:
-            os.close(descriptor)
-
-    assert store.steps() == [1, 2]
