@@ -18,7 +18,7 @@ from pipeline.evaluate.finetune import Classification, layerwise_groups
 from pipeline.evaluate.label_fractions import label_draws
 from pipeline.evaluate.scores import Scores, group_interval, score
 from pipeline.evaluate.weights import load_weights
-from pipeline.train.checkpoint import CheckpointStore
+from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.loop import Fit, run_fit
 from pipeline.worker import SingleWorker
 

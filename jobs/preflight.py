@@ -1,6 +1,7 @@
 """What a pretraining run will need, checked in seconds before its first step; every lack is reported at once."""
 
 import os
+import resource
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pipeline.train.task import Task
 CHECKPOINTS_ON_DISK = 3  # two kept, one being written
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's name, not a temporary file
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_OTHER_DESCRIPTORS = 64  # of a process beside its shards: checkpoint, ledger, spool, sockets, libraries
 _PROCESS_BYTES = 500 << 20  # interpreter, torch and Ray of one worker
 _ACTIVATIONS_PER_READING = 48  # bytes of activations per byte of one worker's share of a batch, over all views
 
@@ -37,6 +39,7 @@ def preflight(task: Task, dataset: Dataset, config: PretrainConfig, folder: Path
     needs = estimate(task, dataset, config)
     problems = _lacking_space(folder, needs.checkpoint * CHECKPOINTS_ON_DISK)
     problems += _lacking_memory(needs.memory, available_memory())
+    problems += _lacking_descriptors(min(dataset.source.max_open, len(dataset.manifest.shards)) + _OTHER_DESCRIPTORS)
     if config.workers > 0:
         problems += _lacking_shared_memory(shutil.disk_usage(_SHARED_MEMORY).free)
     if problems:
@@ -123,6 +126,14 @@ def _lacking_shared_memory(free: int) -> list[KindredError]:
     fix = "start the container with --shm-size=256m, or set pretrain.workers=0"
     message = f"{_SHARED_MEMORY} is too small for Ray's object store"
     return [_lack(EnvironmentFault, message, "ENV_SHM", OBJECT_STORE_BYTES, free, fix=fix)]
+
+
+def _lacking_descriptors(need: int) -> list[KindredError]:
+    have, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if have == resource.RLIM_INFINITY or have >= need:
+        return []
+    message, fix = "a process may open too few files (ulimit -n)", f"ulimit -n {need}, then run the same command again"
+    return [StorageError(message, code="IO_DESCRIPTORS", expected=f">= {need}", got=have, fix=fix)]
 
 
 def _lack(kind: type[KindredError], message: str, code: str, need: int, have: int, *, fix: str) -> KindredError:

@@ -39,7 +39,7 @@ from pipeline.data.plan import Order
 from pipeline.errors import EnvironmentFault, KindredError, Problems
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, write_pseudo_labels
 from pipeline.tracking import Spool, read_spool
-from pipeline.train.checkpoint import CheckpointStore
+from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.loop import Fit, FitResult, run_fit
 from pipeline.train.optim import parameter_groups
 from pipeline.train.pretraining import Pretraining

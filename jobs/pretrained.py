@@ -13,7 +13,7 @@ from jobs._run_folder import RECIPE_NAME, RunFolder, read_json
 from jobs.configs import Recipe
 from pipeline.config import build_config
 from pipeline.errors import CheckpointError, OutputError
-from pipeline.train.checkpoint import CheckpointStore
+from pipeline.train.checkpoint_store import CheckpointStore
 
 _PREFIX = "encoders."
 RUN_ID = re.compile(r"[0-9a-f]{32}")

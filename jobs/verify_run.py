@@ -16,7 +16,7 @@ from pipeline.data.ledger_check import Committed, LedgerReport, check_ledger
 from pipeline.data.manifest import load_manifest
 from pipeline.data.plan import Order
 from pipeline.errors import DataError, Problems
-from pipeline.train.checkpoint import CheckpointStore
+from pipeline.train.checkpoint_store import CheckpointStore
 
 
 def is_run(folder: Path) -> bool:

@@ -4,6 +4,7 @@ Source of the design: one frozen pydantic model per job, closed tagged unions, u
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -17,6 +18,10 @@ from pipeline.errors import ConfigError, KindredError, Problems
 from pipeline.strict_yaml import load_yaml, parse_yaml
 
 ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+_PLAIN_WITH_HASH = re.compile(r"(?!\s*[\"'\[{])(.*\s)?#", re.DOTALL)
+"""A value of the command line in which YAML would take the rest, perhaps of a folder's name, for a comment."""
 
 
 def load_config(kind: type[ConfigT], path: Path, overrides: Sequence[str] = ()) -> ConfigT:
@@ -55,7 +60,7 @@ def _apply(document: dict[str, JsonValue], override: str) -> None:
     *parents, last = path.split(".")
     for part in parents:
         node = _child(node, part, path)
-    value = parse_yaml(text, source=f"override {path}")
+    value = text if _PLAIN_WITH_HASH.match(text) else parse_yaml(text, source=f"override {path}")
     if isinstance(node, list):
         node[_position(node, last, path)] = value
     elif isinstance(node, dict):

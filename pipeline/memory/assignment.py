@@ -11,6 +11,9 @@ from pipeline.memory.members import Members
 class Assignment:
     """labels (n,) int32, -1 = none, with centroids and members that stay consistent with them."""
 
+    names = ("labels", "means", "sums", "counts", "order", "offsets", "changes")
+    """Those of `tensors`."""
+
     def __init__(self, labels: Tensor, centroids: Centroids, members: Members) -> None:
         self.labels, self.centroids, self.members = labels, centroids, members
 

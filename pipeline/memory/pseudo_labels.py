@@ -104,8 +104,8 @@ class PseudoLabels:
         self.smallest, self.clusterings, self.repairs, self.changes = tensors["counters"].tolist()
         self.change_ratio = float(tensors["ratio"])
         device = self.bank.valid.device
-        moved = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
-        self.assignment = Assignment.load(moved) if "labels" in tensors else None
+        moved = {name: tensors[name].to(device, copy=True) for name in Assignment.names} if self.clusterings else None
+        self.assignment = Assignment.load(moved) if moved else None
 
 
 def _moved(before: Tensor, after: Tensor, num: int) -> int:

@@ -1,17 +1,13 @@
-"""Checkpoints that are either whole or absent.
+"""One checkpoint: a folder of safetensors files and one self-hashed MANIFEST.json, verified before any use.
 
-A checkpoint is a folder `step-00000123` of safetensors files and one self-hashed MANIFEST.json. It is written into a
-temporary folder, fsynced, checked, fenced by the attempt number, renamed, and never overwritten. Reading verifies every
-hash before use and falls back to the newest older one that is valid. Nothing is pickled.
+Nothing is pickled.
 """
 
+import errno
 import hashlib
 import json
-import logging
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +19,23 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pipeline.data.durable import flush_folder
-from pipeline.errors import CheckpointError, Fenced, StorageError
+from pipeline.errors import CheckpointError
 
 FORMAT = 1
 Parts = Iterable[tuple[str, Mapping[str, Tensor]]]
 """Files of a checkpoint, one after the other: those of a large memory are never all at hand."""
-_NAME = re.compile(r"^step-(\d{8})$")
 _PART = re.compile(r"^[a-z][a-z0-9_]*$")
-_ATTEMPT = re.compile(r"^attempt-(\d{6})$")
-_log = logging.getLogger(__name__)
+
+
+class PartTensors(dict[str, Tensor]):
+    """Tensors of one file by name. Raises CheckpointError for a name that the file lacks."""
+
+    def __init__(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__(tensors)
+        self.path = path
+
+    def __missing__(self, name: str) -> Tensor:
+        raise CheckpointError(f"{self.path} has no {name}", code="CKPT_MISSING", field=name, fix="use an older one")
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Checkpoint:
     files: dict[str, str]
     state: dict[str, JsonValue]
 
-    def part(self, name: str) -> dict[str, Tensor]:
+    def part(self, name: str) -> PartTensors:
         """Tensors of one file, e.g. "model". Raises CheckpointError where the part is missing or has changed."""
         if name not in self.files:
             raise CheckpointError(f"{self.path} has no {name}", code="CKPT_MISSING", field=name, fix="use an older one")
@@ -51,7 +55,7 @@ class Checkpoint:
         payload = _read(path)
         if sha256(payload) != self.files[name]:
             raise _damaged(path, "does not match its hash")
-        return _tensors(path, payload)
+        return PartTensors(path, _tensors(path, payload))
 
 
 def canonical_json(value: object) -> bytes:
@@ -74,107 +78,20 @@ def state_hash(parts: Parts, state: JsonValue) -> str:
     return digest.hexdigest()
 
 
-class CheckpointStore:
-    """The checkpoints of one run folder, written by one attempt at a time."""
-
-    def __init__(self, folder: Path, *, keep: int = 2) -> None:
-        self.folder, self.keep, self.attempt = folder, keep, 0
-
-    def begin_attempt(self) -> None:
-        """Fence off every earlier writer: from now on only this attempt may commit."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        number = max(self._attempts(), default=0)
-        while True:
-            number += 1
-            try:
-                os.close(os.open(self.folder / f"attempt-{number:06d}", os.O_CREAT | os.O_EXCL))
-            except FileExistsError:
-                continue
-            self.attempt = number
-            break
-        for leftover in self.folder.glob(".tmp-*"):
-            shutil.rmtree(leftover)
-
-    def _attempts(self) -> list[int]:
-        return [int(m[1]) for entry in self.folder.iterdir() if (m := _ATTEMPT.match(entry.name))]
-
-    def save(self, step: int, parts: Parts, state: dict[str, JsonValue]) -> Path:
-        """Commit a checkpoint of `step`. Raises StorageError, or Fenced when a newer attempt has begun."""
-        target = self.folder / f"step-{step:08d}"
-        if target.exists() and not self._set_aside_damaged(target):
-            return target
-        temporary = self.folder / f".tmp-{step:08d}-{self.attempt:06d}-{uuid.uuid4().hex}"
-        try:
-            temporary.mkdir(parents=True)
-            self._write(temporary, step, parts, state)
-            self._check_fence()
-            temporary.rename(target)
-            flush_folder(self.folder)
-        except OSError as error:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise StorageError(
-                f"could not write checkpoint {target.name}: {error.strerror}",
-                code="IO_CHECKPOINT",
-                field=str(self.folder),
-                fix="free space or repair the storage, then run the same command again",
-            ) from error
-        self._prune()
-        return target
-
-    def _set_aside_damaged(self, target: Path) -> bool:
-        """Rename a damaged checkpoint that a replay reaches again; False when it is valid."""
-        try:
-            read_checkpoint(target)
-        except CheckpointError:
-            target.rename(target.with_name(f"damaged-{target.name}-{uuid.uuid4().hex}"))
-            return True
-        return False
-
-    def _write(self, folder: Path, step: int, parts: Parts, state: dict[str, JsonValue]) -> None:
-        files = {}
-        for name, tensors in parts:
-            payload = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
-            _write_synced(folder / f"{name}.safetensors", payload)
-            files[name] = {"bytes": len(payload), "sha256": sha256(payload)}
-        body = {"format": FORMAT, "step": step, "attempt": self.attempt, "files": files, "state": state}
-        _write_synced(folder / "MANIFEST.json", canonical_json({**body, "sha256": sha256(canonical_json(body))}))
-        flush_folder(folder)
+def write_checkpoint(folder: Path, step: int, parts: Parts, state: dict[str, JsonValue], *, attempt: int) -> None:
+    """Write every file of a checkpoint into an empty folder, durably, and read it back. Raises OSError."""
+    files = {}
+    for name, tensors in parts:
+        payload = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+        _write_synced(folder / f"{name}.safetensors", payload)
+        files[name] = {"bytes": len(payload), "sha256": sha256(payload)}
+    body = {"format": FORMAT, "step": step, "attempt": attempt, "files": files, "state": state}
+    _write_synced(folder / "MANIFEST.json", canonical_json({**body, "sha256": sha256(canonical_json(body))}))
+    flush_folder(folder)
+    try:
         read_checkpoint(folder)
-
-    def _check_fence(self) -> None:
-        newest = max(self._attempts(), default=0)
-        if newest != self.attempt:
-            raise Fenced(
-                f"attempt {self.attempt} was replaced by attempt {newest}",
-                code="CKPT_FENCED",
-                fix="a newer process trains this run; leave it to that one",
-            )
-
-    def _prune(self) -> None:
-        for step in self.steps()[: -self.keep]:
-            shutil.rmtree(self.folder / f"step-{step:08d}")
-
-    def steps(self) -> list[int]:
-        """Committed steps, ascending; order comes from the name, never from clocks."""
-        if not self.folder.is_dir():
-            return []
-        return sorted(int(m[1]) for entry in self.folder.iterdir() if (m := _NAME.match(entry.name)))
-
-    def newest(self) -> Checkpoint | None:
-        """The newest valid checkpoint; None where there is none at all. Raises CheckpointError if all are damaged."""
-        steps = self.steps()
-        for step in reversed(steps):
-            try:
-                return read_checkpoint(self.folder / f"step-{step:08d}")
-            except CheckpointError as error:
-                _log.warning("checkpoint skipped: %s", error)
-        if steps:
-            raise CheckpointError(
-                f"none of {len(steps)} checkpoints in {self.folder} is valid",
-                code="CKPT_NONE_VALID",
-                fix="restore one from a backup or start a new run folder",
-            )
-        return None
+    except CheckpointError as error:
+        raise OSError(errno.EIO, "it does not read back as written") from error
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:

@@ -19,14 +19,15 @@ from pipeline.data.plan import Order
 from pipeline.data.read_ahead import read_ahead
 from pipeline.errors import ConfigError, Preempted, TrainingHealthError
 from pipeline.tracking import Run
-from pipeline.train.checkpoint import CheckpointStore, canonical_json
+from pipeline.train.checkpoint import canonical_json
+from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.device_copy import DeviceCopy, Sent
 from pipeline.train.fit_config import FitConfig
 from pipeline.train.health import refuse_nonfinite
 from pipeline.train.optim import build_optimizer, learning_rate_scale, set_learning_rate
 from pipeline.train.reduce import GlobalStep
 from pipeline.train.roll_call import RollCall, weights_digest
-from pipeline.train.state import TrainState
+from pipeline.train.state import TrainState, check_identity
 from pipeline.train.task import Outputs, Task
 from pipeline.train.watchdog import Watchdog
 from pipeline.types import Batch, Cursor, LossTerms
@@ -175,6 +176,7 @@ class _Loop:
                 fix="put the run folder on storage every node shares",
             )
         if checkpoint is not None:
+            check_identity(checkpoint, self.fit.identity)
             self.state.restore(checkpoint)
             _log.info("resumed at step %d of %d", self.state.step, self.num_steps)
         if self.fit.ledger is not None and self.fit.worker.rank == 0:

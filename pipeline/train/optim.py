@@ -1,6 +1,7 @@
 """Optimiser and learning-rate schedule."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -8,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from modalities.spec import Config
+from pipeline.errors import CheckpointError
 
 
 class OptimConfig(Config):
@@ -69,10 +71,32 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {f"{index}.{name}": tensor for index in sorted(state) for name, tensor in state[index].items()}
 
 
-def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Inverse of `optimizer_tensors`; hyper-parameters stay those of `optimizer`."""
-    state: dict[int, dict[str, Tensor]] = {}
+def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Inverse of `optimizer_tensors`; hyper-parameters stay those of `optimizer`.
+
+    Raises CheckpointError for the first parameter whose state is not AdamW's.
+    """
+    state: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        state.setdefault(index, {})[name] = tensor
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    shapes = {str(index): tuple(p.shape) for index, p in enumerate(parameters)}
+    for index, own in state.items():
+        _check_moments(index, own, shapes.get(index))
+    numbered = {int(index): own for index, own in state.items()}
+    optimizer.load_state_dict({"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _check_moments(index: str, own: Mapping[str, Tensor], shape: tuple[int, ...] | None) -> None:
+    expected = None if shape is None else {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+    got = {name: tuple(tensor.shape) for name, tensor in own.items()}
+    if got != expected:
+        raise CheckpointError(
+            f"the checkpoint's optimizer state of parameter {index} does not fit",
+            code="CKPT_INCOMPATIBLE",
+            field=f"optimizer.{index}",
+            expected=expected or "absent",
+            got=got,
+            fix="use the configuration it was trained with, or start anew with --fork NAME",
+        )

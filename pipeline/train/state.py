@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 
 from pipeline.errors import CheckpointError
-from pipeline.train.checkpoint import Checkpoint, state_hash
+from pipeline.train.checkpoint import Checkpoint, canonical_json, state_hash
 from pipeline.train.optim import load_optimizer_tensors, optimizer_tensors
 from pipeline.train.task import Task
 from pipeline.types import Cursor
@@ -58,21 +58,51 @@ class TrainState:
             load_matching(self.task.objectives, checkpoint.part("objectives"), what="objectives")
         load_optimizer_tensors(self.optimizer, checkpoint.part("optimizer"))
         if self.ema_decay is not None:
-            for name, tensor in checkpoint.part("average").items():
+            average = checkpoint.part("average")
+            _check_matching(self.average, average, what="average")
+            for name, tensor in average.items():
                 self.average[name].copy_(tensor)
         if self.task.kept is not None:
             self.task.kept.restore(checkpoint.part)
-        position = checkpoint.state["position"]
-        if not isinstance(position, dict):
-            raise CheckpointError("checkpoint has no position", code="CKPT_MISSING", field="position")
-        self.step = int(str(position["step"]))
-        self.cursor = Cursor(epoch=int(str(position["epoch"])), step=int(str(position["epoch_step"])))
+        self.step = _position(checkpoint, "step")
+        self.cursor = Cursor(epoch=_position(checkpoint, "epoch"), step=_position(checkpoint, "epoch_step"))
+
+
+def _position(checkpoint: Checkpoint, name: str) -> int:
+    position = checkpoint.state.get("position")
+    value = position.get(name) if isinstance(position, dict) else None
+    if not isinstance(value, int):
+        raise _missing(checkpoint, f"position.{name}")
+    return value
+
+
+def check_identity(checkpoint: Checkpoint, identity: Mapping[str, JsonValue]) -> None:
+    """Raises CheckpointError where the checkpoint was written by a run of another configuration or data set."""
+    written = checkpoint.state.get("identity")
+    if not isinstance(written, dict):
+        raise _missing(checkpoint, "identity")
+    names = sorted(written.keys() | identity.keys())
+    if changed := [n for n in names if canonical_json(written.get(n)) != canonical_json(identity.get(n))]:
+        raise CheckpointError(
+            f"{checkpoint.path} is of another run, which differs in {', '.join(changed)}",
+            code="CKPT_MIXED",
+            field=changed[0],
+            fix="restore a checkpoint of this run, or start anew with --fork NAME",
+        )
+
+
+def _missing(checkpoint: Checkpoint, name: str) -> CheckpointError:
+    return CheckpointError(f"{checkpoint.path} has no {name}", code="CKPT_MISSING", field=name, fix="use an older one")
 
 
 def load_matching(module: nn.Module, tensors: Mapping[str, Tensor], *, what: str) -> None:
     """Load exactly; raises CheckpointError with the first missing, unexpected or misshapen tensor."""
-    own = module.state_dict()
-    for name in own.keys() | tensors.keys():
+    _check_matching(module.state_dict(), tensors, what=what)
+    module.load_state_dict(dict(tensors))
+
+
+def _check_matching(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, what: str) -> None:
+    for name in sorted(own.keys() | tensors.keys()):
         expected = tuple(own[name].shape) if name in own else None
         got = tuple(tensors[name].shape) if name in tensors else None
         if expected != got:
@@ -84,4 +114,3 @@ def load_matching(module: nn.Module, tensors: Mapping[str, Tensor], *, what: str
                 got=got or "absent",
                 fix="use the configuration it was trained with, or start anew with --fork NAME",
             )
-    module.load_state_dict(dict(tensors))

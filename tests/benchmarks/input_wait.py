@@ -20,7 +20,7 @@ from jobs.order import pretraining_order
 from pipeline.config import load_config
 from pipeline.data.shard_source import LocalShards
 from pipeline.tracking import Spool
-from pipeline.train.checkpoint import CheckpointStore
+from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.loop import Fit, run_fit
 from pipeline.train.optim import parameter_groups
 from pipeline.worker import SingleWorker

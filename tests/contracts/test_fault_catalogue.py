@@ -1,4 +1,4 @@
-"""Every fault and hostile input that the data plane must survive has a test that says so."""
+"""Every fault and hostile input that data plane and checkpoints must survive has a test that says so."""
 
 import ast
 from collections.abc import Iterator
@@ -54,6 +54,17 @@ CATALOGUE = {
     "S09": "YAML tags, aliases, twin keys and surprising scalars: refused or read as they look",
     "S10": "escape sequences and markup in names: never reach a terminal, log or page",
     "S11": "long or deep annotations: refused or read in bounded time",
+    "C01": "kill -9 at any call of a save: the newest checkpoint is the old or the new one, the next save works",
+    "C03": "I/O error at any call of a save: it fails with a typed error, the old checkpoint stays",
+    "C04": "disk full: refused before training with need and have, or a typed error that leaves the old checkpoint",
+    "C05": "damaged checkpoint: every damage is found and the previous one used; without any, exit 66",
+    "C06": "files, manifest or folder of another checkpoint or run: never loaded",
+    "C07": "kill while old checkpoints are removed: two valid ones remain",
+    "C08": "read-only run folder: refused before training",
+    "C09": "strange, long and linked folder names: the same bits, or a typed error",
+    "C12": "few descriptors: named with need and have; none is left open by checkpoints",
+    "C13": "an attempt that was stopped and replaced goes on: it changes nothing and exits with 75",
+    "C15": "resume without one component: refused by its name, never a silent default",
 }
 
 

@@ -17,7 +17,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.shard_source import LocalShards
 from pipeline.data.verify import verify_dataset
 from pipeline.errors import DataError, Problems
-from pipeline.train.checkpoint import CheckpointStore
+from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.fit_config import FitConfig
 from pipeline.train.loop import Fit, run_fit
 from pipeline.train.optim import parameter_groups

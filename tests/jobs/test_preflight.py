@@ -1,5 +1,6 @@
 """What a run lacks is named before its first step, all of it at once."""
 
+import resource
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -80,6 +81,7 @@ def test_missing_and_cut_shards_are_named_together_with_an_unusable_run_folder(
     assert [problem.shard for problem in caught.value.problems] == [first, second, None]
 
 
+@pytest.mark.fault("C04")
 def test_a_full_disk_and_a_small_shared_memory_are_reported_with_their_sizes(
     parts: tuple[Task, Dataset], recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +92,23 @@ def test_a_full_disk_and_a_small_shared_memory_are_reported_with_their_sizes(
 
     assert _codes(caught.value) == ["IO_NO_SPACE", "ENV_SHM"]
     assert "--shm-size" in caught.value.problems[1].fix
+
+
+@pytest.mark.fault("C12")
+def test_too_few_descriptors_are_reported_with_the_command_that_helps(
+    parts: tuple[Task, Dataset], recipe: Recipe, tmp_path: Path
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, limits[1]))
+    try:
+        with pytest.raises(Problems) as caught:
+            preflight(*parts, recipe.pretrain, tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.got, problem.exit_code) == ("IO_DESCRIPTORS", 64, 74)
+    assert problem.fix.startswith("ulimit -n ")
 
 
 def test_a_run_in_process_needs_no_shared_memory(

@@ -35,6 +35,25 @@ def test_overrides_reach_into_lists_and_new_mappings() -> None:
     assert (toy.losses[0], toy.nested.temperature, toy.learning_rate) == (Cosine(temperature=0.5), 2.0, 0.01)
 
 
+class Named(Config):
+    out: str | list[str]
+
+
+@pytest.mark.fault("C09")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("runs/датчик #1/{a}", "runs/датчик #1/{a}"),
+        ("#1", "#1"),
+        ("a#1", "a#1"),
+        ("'a #1'", "a #1"),
+        ('[a, "b #1"]', ["a", "b #1"]),
+    ],
+)
+def test_an_override_has_no_comments(text: str, expected: object) -> None:
+    assert build_config(Named, {}, [f"out={text}"]).out == expected
+
+
 def test_every_problem_is_reported_at_once_with_path_value_and_nearest_key() -> None:
     document = {
         "lerning_rate": 0.1,

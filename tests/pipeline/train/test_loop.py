@@ -9,7 +9,7 @@ import torch.multiprocessing as mp
 from pipeline.errors import CheckpointError, ConfigError, Preempted, TrainingHealthError
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.spec import Projection
-from pipeline.train.checkpoint import CheckpointStore
+from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.fit_config import FitConfig
 from pipeline.train.loop import Fit, FitResult, run_fit
 from pipeline.train.optim import OptimConfig, parameter_groups

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
-from pipeline.train.checkpoint import CheckpointStore
+from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.fit_config import FitConfig
 from pipeline.train.kept_memory import KeptMemory
 from pipeline.train.loop import Fit, FitResult, run_fit

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from pipeline.errors import CheckpointError, Preempted
-from pipeline.train.checkpoint import CheckpointStore, read_checkpoint, state_hash
+from pipeline.train.checkpoint import read_checkpoint, state_hash
+from pipeline.train.checkpoint_store import CheckpointStore
 
 
 @pytest.fixture

@@ -1,0 +1,82 @@
+"""Run folders that are read-only, full or strangely named, and few descriptors: said before training, or no matter."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import command, environment, kindred, result_of
+
+SHORT = ["pretrain.epochs=2", "objectives=[{kind: cross, projection: {hidden: 16, dim: 8}}]", "memory={}"]
+
+
+def _namespaces() -> bool:
+    return not subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode
+
+
+needs_mounts = pytest.mark.skipif(not _namespaces(), reason="user namespaces are not permitted here")
+
+
+def _after(shell: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`kindred pretrain` after a line of shell, in a mount namespace of its own."""
+    given = ["unshare", "-rm", "sh", "-c", f'{shell} && exec "$@"', "sh", *command("pretrain", *arguments)]
+    return subprocess.run(
+        given, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@needs_mounts
+@pytest.mark.fault("C08")
+def test_a_read_only_folder_is_refused_before_training(ingested: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+
+    done = _after(
+        "mount --bind run run && mount -o remount,bind,ro run",
+        "out=run", f"data.path={ingested}/data", *SHORT,
+        folder=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode == 73, done.stderr
+    assert "OUT_READONLY" in done.stderr
+    assert "Fix: " in done.stderr
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+@needs_mounts
+@pytest.mark.slow
+@pytest.mark.fault("C04")
+def test_a_full_disk_is_refused_before_training(ingested: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+
+    done = _after(
+        "mount -t tmpfs -o size=128k tmpfs run", "out=run", f"data.path={ingested}/data", *SHORT, folder=tmp_path
+    )
+
+    assert done.returncode == 74, done.stderr
+    assert all(part in done.stderr for part in ("IO_NO_SPACE", "expected=", "got=", "Fix: free"))
+
+
+@pytest.mark.slow
+@pytest.mark.fault("C12")
+def test_too_few_descriptors_are_refused_before_training(ingested: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -n 64 && exec "$@"', "sh", *command("pretrain", f"data.path={ingested}/data", *SHORT)],
+        cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 74, done.stderr
+    assert all(part in done.stderr for part in ("ulimit -n", "expected=", "got=64"))
+
+
+@pytest.mark.slow
+@pytest.mark.fault("C09")
+def test_strangely_named_folders_end_in_the_same_bits(ingested: Path, tmp_path: Path) -> None:
+    plain = kindred("pretrain", "out=plain", f"data.path={ingested}/data", *SHORT, folder=tmp_path)
+    strange = tmp_path / "датчик #1?{a}%20"
+    strange.mkdir()
+    (strange / "data").symlink_to(ingested / "data")
+
+    done = kindred("pretrain", f"out={strange}/run:1", f"data.path={strange}/data", *SHORT, folder=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert result_of(done)["state_hash"] == result_of(plain)["state_hash"]
