@@ -82,7 +82,9 @@ class MlflowStore:
 
             if path := sqlite_path(uri):
                 prepare_sqlite(path)
-            self._client = MlflowClient(tracking_uri=uri)
+            self._client = MlflowClient(tracking_uri=uri)  # refuses a database of another version
+            if path:
+                share_sqlite(path)
 
     def _ask(self, request: Callable[GivenP, AnswerT], *args: GivenP.args, **kwargs: GivenP.kwargs) -> AnswerT:
         """One request. SQLite has its own limits, and a first use that takes longer."""
@@ -249,11 +251,17 @@ def prepare_sqlite(path: Path) -> None:
         if not path.exists() or not path.stat().st_size:
             fresh = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
             create_sqlite(fresh)
+            share_sqlite(fresh)
             for journal in (f"{path}-wal", f"{path}-shm"):  # of a deleted file: SQLite would apply it to the new one
                 Path(journal).unlink(missing_ok=True)
             fresh.rename(path)
     with contextlib.closing(sqlite3.connect(path, timeout=5)) as database:
         database.execute("PRAGMA schema_version")
+
+
+def share_sqlite(path: Path) -> None:
+    """Let readers and a writer use the file at once. This changes the file."""
+    with contextlib.closing(sqlite3.connect(path, timeout=5)) as database:
         database.execute("PRAGMA journal_mode=WAL")
 
 

@@ -148,7 +148,11 @@ def _finish(sidecar: subprocess.Popen[bytes], run_folder: Path) -> bool:
 
 def _last_words(run_folder: Path) -> str:
     """Why the sidecar could not deliver: it says that last."""
-    lines = (tracking_folder(run_folder) / "sidecar.log").read_text(errors="replace").splitlines()
+    lines = (
+        (tracking_folder(run_folder) / "sidecar.log")
+        .read_text(encoding="utf-8", errors="backslashreplace")
+        .splitlines()
+    )
     return lines[-1] if lines else "the tracking process did not get to it"
 
 

@@ -79,7 +79,7 @@ def answer(status: int) -> Fault:
 
 
 class FaultyProxy:
-    """Passes connections to `target`. The first fault of `once` whose text a request contains befalls it, or `always`."""
+    """Passes connections to `target`. The first fault in `once` whose text a request has befalls it, else `always`."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.target, self.once = target, list[tuple[str, Fault]]()
@@ -105,8 +105,11 @@ class FaultyProxy:
         with client:
             try:
                 with socket.create_connection(self.target) as server:
-                    threading.Thread(target=self._requests, args=(client, server, planned), daemon=True).start()
+                    reader = threading.Thread(target=self._requests, args=(client, server, planned), daemon=True)
+                    reader.start()
                     self._replies(server, client, planned)
+                    client.shutdown(socket.SHUT_RD)  # a socket that somebody reads from is not closed, nor reset
+                    reader.join()
             except OSError:
                 return  # one of the two sides has left
 
