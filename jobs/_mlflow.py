@@ -121,6 +121,8 @@ class MlflowStore:
             found = self._ask(self._client.get_experiment_by_name, name)
         if found is None or found.lifecycle_stage == "deleted":
             raise _gone("experiment", name, "deleted" if found else "missing")
+        if not found.experiment_id:
+            raise _garbled(self.uri)
         return found.experiment_id
 
     def experiment_of(self, run_id: str) -> str | None:
@@ -150,6 +152,8 @@ class MlflowStore:
         where = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in key.items())
         order = ["attributes.start_time ASC"]
         found = list(self._ask(self._client.search_runs, [experiment], where, ViewType.ALL, 100, order))
+        if not found and known and self.experiment_of(known) is not None:
+            raise _garbled(self.uri)
         if not found:
             clean = {mlflow_name(tag): mlflow_text(value, MAX_TAG) for tag, value in {**tags, **key}.items()}
             return self._ask(self._client.create_run, experiment, start_time=start_ms, tags=dict(clean), run_name=name)
@@ -215,6 +219,12 @@ class MlflowStore:
             self._ask(self._client.update_run, run_id, status=status)
         else:
             self._ask(self._client.set_terminated, run_id, status, end_time=end_ms)
+
+
+def _garbled(uri: str) -> TrackingError:
+    """For a reply that was cut in its head, which the client takes for an empty answer."""
+    message = f"tracking store {redact(uri)}: the reply contradicts itself"
+    return TrackingError(message, code="TRACK_UNAVAILABLE", field="MLFLOW_TRACKING_URI", fix="try again")
 
 
 def _is_deleted(run: "Run") -> bool:

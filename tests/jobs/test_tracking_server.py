@@ -31,7 +31,6 @@ QUICK: dict[str, Fault] = {
     "half_close": half_close,
     "500": answer(500),
     "429": answer(429),
-    "cut": cut(40),
 }
 WAITING: dict[str, Fault] = {"silence": silence, "trickle": trickle(1)}
 MARGIN_S = 20
@@ -117,6 +116,21 @@ def test_a_server_that_fails_for_a_while_gets_every_point_once(
         proxy.always = None
         log_steps(folder, range(outage * 10 + 5, outage * 10 + 10))
         delivery.deliver()
+
+    assert arrived(folder, port) == (["pretrain", "run"], list(range(20)))
+
+
+@pytest.mark.fault("M03")
+def test_replies_cut_in_their_head_are_not_taken_for_an_empty_store(
+    folder: Path, proxy: FaultyProxy, port: int
+) -> None:
+    for outage in range(2):
+        log_steps(folder, range(outage * 10, outage * 10 + 10))
+        proxy.always = cut(40)
+        with pytest.raises(TrackingError, match="TRACK_UNAVAILABLE"):
+            Delivery(folder, proxy.url).deliver()
+        proxy.always = None
+        Delivery(folder, proxy.url).deliver()
 
     assert arrived(folder, port) == (["pretrain", "run"], list(range(20)))
 
