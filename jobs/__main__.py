@@ -121,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     _finish(ui, _ui)
     sync = verbs.add_parser("sync", help="deliver metrics of a run that the tracking server has not got yet")
     sync.add_argument("run", type=Path, help="run folder")
+    sync.add_argument("--new-run", action="store_true", help="to a new MLflow run, where the old one was deleted")
     _finish(sync, _sync)
     return parser
 
@@ -232,7 +233,7 @@ def _ui(options: argparse.Namespace) -> None:
 def _sync(options: argparse.Namespace) -> dict[str, JsonValue]:
     from jobs.sync import sync
 
-    return sync(options.run)
+    return sync(options.run, new_run=options.new_run)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from jobs._mlflow import MlflowStore, Point
 from jobs._mlflow_names import mlflow_name, redact
 from jobs._run_folder import read_json, write_json
 from pipeline.errors import OutputError, TrackingError
-from pipeline.tracking import Record, read_spool
+from pipeline.tracking import Record, Spool, read_spool
 from pipeline.train.checkpoint import sha256
 
 PARENT = "run"
@@ -43,6 +43,7 @@ class _Stream:
 
     path: Path
     run_id: str
+    experiment: str
     offset: int
     known: dict[str, str]
     reason: str = ""
@@ -67,27 +68,20 @@ class Delivery:
         """Send everything new; returns the number of metric points. Raises TrackingError; calling again goes on."""
         try:
             store = self._store = self._store or MlflowStore(self.uri)
-            return sum(self._deliver(store, stage) for stage in self._stages())
+            return sum(self._deliver(store, stage) for stage in _stages(self.folder))
         except TrackingError:
             self._store, self._streams = None, {}  # what was attached may be gone: search again
             raise
 
-    def _stages(self) -> list[str]:
-        stages = sorted(path.stem for path in self.folder.glob("*.jsonl") if path.stat().st_size)
-        return [PARENT, *(stage for stage in stages if stage != PARENT)]
-
     def rewind(self) -> None:
-        """Start again from the first line, for a store that may have lost something."""
-        (self.folder / "sent.json").unlink(missing_ok=True)
+        """Start again from the first line, for a store that may have lost something; in the same runs."""
+        sent = {stage: {**entry, "offset": 0, "artifacts": {}} for stage, entry in self._sent().items()}
+        write_json(self.folder / "sent.json", {"uri": redact(self.uri), "stages": sent})
         self._streams = {}
 
     def run_ids(self) -> dict[str, str]:
         """Stage -> MLflow run id, of the stages delivered so far."""
         return {stage: str(entry["run_id"]) for stage, entry in self._sent().items()}
-
-    def unfinished(self) -> list[str]:
-        """Stages whose last status is not final: their process died."""
-        return [stage for stage in self._stages() if _last_status(self.folder / f"{stage}.jsonl") == "RUNNING"]
 
     def _sent(self) -> dict[str, dict[str, JsonValue]]:
         stages = (read_json(self.folder / "sent.json") or {}).get("stages", {})
@@ -97,20 +91,21 @@ class Delivery:
     def _attach(self, store: MlflowStore, stage: str) -> _Stream:
         if stage in self._streams:
             return self._streams[stage]
-        path, header = self.folder / f"{stage}.jsonl", self._header
-        key, name = {"kindred.folder": str(header["id"]), "kindred.stage": stage}, str(header["name"])
-        if stage != PARENT:
-            name = stage
-            key["mlflow.parentRunId"] = self._attach(store, PARENT).run_id
+        path, header, sent = self.folder / f"{stage}.jsonl", self._header, self._sent().get(stage, {})
+        key, known = {"kindred.folder": str(header["id"]), "kindred.stage": stage}, str(sent.get("run_id", ""))
+        if stage == PARENT:
+            name = str(header["name"])
+            experiment = (known and store.experiment_of(known)) or store.experiment(str(header["experiment"]))
+        else:
+            parent = self._attach(store, PARENT)
+            name, experiment, key["mlflow.parentRunId"] = stage, parent.experiment, parent.run_id
         first = read_spool(path, max_bytes=1)[0]
         start = first[0].time_ms if first else int(str(header["time_ms"]))
-        experiment = store.experiment(str(header["experiment"]))
-        run = store.run(experiment, key, name=name, tags=self._tags, start_ms=start)
+        run = store.run(experiment, key, known=known, name=name, tags=self._tags, start_ms=start)
         stream = self._streams[stage] = _Stream(
-            path, run.info.run_id, 0, dict(run.data.params), run.data.tags.get("kindred.reason", "")
+            path, run.info.run_id, experiment, 0, dict(run.data.params), run.data.tags.get("kindred.reason", "")
         )
-        sent = self._sent().get(stage, {})
-        if sent.get("run_id") == stream.run_id:
+        if known == stream.run_id:
             stream.offset, stream.artifacts = int(str(sent["offset"])), _texts(sent["artifacts"])
             _fresh_points(_before(path, stream.offset), stream.seen)
         return stream
@@ -174,17 +169,30 @@ class Delivery:
         write_json(self.folder / "sent.json", {"uri": redact(self.uri), "stages": {**self._sent(), **stages}})
 
 
+def mark_killed(run_folder: Path) -> None:
+    """Say that stages still RUNNING were killed. Only true while no driver has the run."""
+    for stage in _stages(tracking_folder(run_folder)):
+        path = spool_path(run_folder, stage)
+        if _last_status(path) == "RUNNING":
+            Spool(path).status("KILLED", "its process ended without a word")
+
+
 @contextlib.contextmanager
-def sole_sender(run_folder: Path) -> Iterator[None]:
-    """Hold the right to deliver. Raises OutputError while another process delivers this run."""
+def sole_sender(run_folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the right to deliver. Raises OutputError while another process delivers this run, or waits for its end."""
     with (tracking_folder(run_folder) / "sender.lock").open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise OutputError(
                 f"another process is delivering {run_folder}", code="OUT_LOCKED", fix="wait until it ends"
             ) from error
         yield
+
+
+def _stages(folder: Path) -> list[str]:
+    stages = sorted(path.stem for path in folder.glob("*.jsonl") if path.stat().st_size)
+    return [PARENT, *(stage for stage in stages if stage != PARENT)]
 
 
 def _fresh_points(records: Sequence[Record], seen: set[tuple[str, int]]) -> list[Point]:

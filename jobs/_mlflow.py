@@ -12,24 +12,28 @@ import shutil
 import sqlite3
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from pydantic import JsonValue
 
 from jobs._mlflow_names import MAX_DIGEST, MAX_PARAM, MAX_TAG, mlflow_name, mlflow_number, mlflow_text, redact
+from jobs._time_limit import time_limit
 from pipeline.errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 BatchT = TypeVar("BatchT")
+GivenP = ParamSpec("GivenP")
+AnswerT = TypeVar("AnswerT")
+REQUEST_S = 5
 POINTS_PER_CALL, NAMES_PER_CALL = 1000, 100
 CLIENT_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_S),
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",  # a pooled connection goes on writing to a deleted file
@@ -78,7 +82,15 @@ class MlflowStore:
 
             if path := sqlite_path(uri):
                 prepare_sqlite(path)
-            self._client = MlflowClient(tracking_uri=uri)
+            self._client = MlflowClient(tracking_uri=uri)  # refuses a database of another version
+            if path:
+                share_sqlite(path)
+
+    def _ask(self, request: Callable[GivenP, AnswerT], *args: GivenP.args, **kwargs: GivenP.kwargs) -> AnswerT:
+        """One request. SQLite has its own limits, and a first use that takes longer."""
+        limit = contextlib.nullcontext() if sqlite_path(self.uri) else time_limit(REQUEST_S)
+        with self._typed(), limit:
+            return request(*args, **kwargs)
 
     @contextlib.contextmanager
     def _typed(self) -> Iterator[None]:
@@ -98,71 +110,95 @@ class MlflowStore:
 
     def experiment(self, name: str) -> str:
         """Id of the experiment called `name`, created at need."""
-        from mlflow.exceptions import MlflowException
-
-        with self._typed():
-            found = self._client.get_experiment_by_name(name)
-            if found is None:
-                folder = artifact_folder(self.uri)
-                place = None if folder is None else (folder / mlflow_name(name)).as_uri()
-                with contextlib.suppress(MlflowException):  # another process may have created it meanwhile
-                    return self._client.create_experiment(name, artifact_location=place, tags=EXPERIMENT_TAGS)
-                found = self._client.get_experiment_by_name(name)
+        found = self._ask(self._client.get_experiment_by_name, name)
+        if found is None:
+            folder = artifact_folder(self.uri)
+            place = None if folder is None else (folder / mlflow_name(name)).as_uri()
+            with contextlib.suppress(TrackingError):  # another process may have created it meanwhile
+                return self._ask(
+                    self._client.create_experiment, name, artifact_location=place, tags=dict(EXPERIMENT_TAGS)
+                )
+            found = self._ask(self._client.get_experiment_by_name, name)
         if found is None or found.lifecycle_stage == "deleted":
             raise _gone("experiment", name, "deleted" if found else "missing")
+        if not found.experiment_id:
+            raise _garbled(self.uri)
         return found.experiment_id
 
+    def experiment_of(self, run_id: str) -> str | None:
+        """Experiment that holds a run, whatever it is called by now; None where there is no such run."""
+        from mlflow.exceptions import MlflowException
+
+        def lookup() -> str | None:
+            try:
+                return self._client.get_run(run_id).info.experiment_id
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return None
+                raise
+
+        return self._ask(lookup)
+
     def run(
-        self, experiment: str, key: Mapping[str, str], *, name: str, tags: Mapping[str, str], start_ms: int
+        self, experiment: str, key: Mapping[str, str], *, known: str, name: str, tags: Mapping[str, str], start_ms: int
     ) -> "Run":
-        """The run whose tags contain `key`, created at need. Raises TRACK_RUN where somebody deleted it."""
+        """The run whose tags contain `key`, created at need; of several the one with the id `known`.
+
+        A server that answers late makes runs that nobody waits for any more: what is empty beside the one that counts
+        is deleted. Raises TRACK_RUN where somebody deleted that one.
+        """
         from mlflow.entities import ViewType
 
         where = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in key.items())
-        with self._typed():
-            found = self._client.search_runs([experiment], where, ViewType.ALL, 1, ["attributes.start_time ASC"])
-            if not found:
-                clean = {mlflow_name(tag): mlflow_text(value, MAX_TAG) for tag, value in {**tags, **key}.items()}
-                return self._client.create_run(experiment, start_time=start_ms, tags=clean, run_name=name)
-        if found[0].info.lifecycle_stage == "deleted":
-            raise _gone("run", found[0].info.run_id, "deleted")
-        return found[0]
+        order = ["attributes.start_time ASC"]
+        found = list(self._ask(self._client.search_runs, [experiment], where, ViewType.ALL, 100, order))
+        if not found and known and self.experiment_of(known) is not None:
+            raise _garbled(self.uri)
+        if not found:
+            clean = {mlflow_name(tag): mlflow_text(value, MAX_TAG) for tag, value in {**tags, **key}.items()}
+            return self._ask(self._client.create_run, experiment, start_time=start_ms, tags=dict(clean), run_name=name)
+        rank = {run.info.run_id: (run.info.run_id != known, _is_deleted(run), _is_empty(run)) for run in found}
+        chosen = min(found, key=lambda run: rank[run.info.run_id])
+        if _is_deleted(chosen):
+            raise _gone("run", chosen.info.run_id, "deleted")
+        for run in found:
+            if run is not chosen and _is_empty(run) and not _is_deleted(run):
+                self.tags(run.info.run_id, {"kindred.reason": f"a late reply's, see {chosen.info.run_id}"})
+                self._ask(self._client.delete_run, run.info.run_id)
+        return chosen
 
     def metrics(self, run_id: str, points: Sequence[Point]) -> None:
         from mlflow.entities import Metric
 
         made = [Metric(mlflow_name(p.name), mlflow_number(p.value), p.time_ms, p.step) for p in points]
-        with self._typed():
-            for batch in _batches(made, POINTS_PER_CALL):
-                self._client.log_batch(run_id, metrics=batch)
+        for batch in _batches(made, POINTS_PER_CALL):
+            self._ask(self._client.log_batch, run_id, metrics=batch)
 
-    def params(self, run_id: str, values: Mapping[str, JsonValue], known: Mapping[str, str]) -> None:
-        """Params are immutable: one that a restart changed becomes a tag `changed/<name>`."""
+    def params(self, run_id: str, values: Mapping[str, JsonValue], known: dict[str, str]) -> None:
+        """Params are immutable: one that differs from the `known` becomes a tag `changed/<name>`."""
         from mlflow.entities import Param
 
         clean = {mlflow_name(name): mlflow_text(value, MAX_PARAM) for name, value in values.items()}
         made = [Param(name, value) for name, value in clean.items() if name not in known]
         changed = {f"changed/{n}": v for n, v in clean.items() if known.get(n, v) != v}
-        with self._typed():
-            for batch in _batches(made, NAMES_PER_CALL):
-                self._client.log_batch(run_id, params=batch)
+        for batch in _batches(made, NAMES_PER_CALL):
+            self._ask(self._client.log_batch, run_id, params=batch)
+        known |= {param.key: param.value for param in made}
         self.tags(run_id, changed)
 
     def tags(self, run_id: str, values: Mapping[str, JsonValue]) -> None:
         from mlflow.entities import RunTag
 
         made = [RunTag(mlflow_name(name), mlflow_text(value, MAX_TAG)) for name, value in values.items()]
-        with self._typed():
-            for batch in _batches(made, NAMES_PER_CALL):
-                self._client.log_batch(run_id, tags=batch)
+        for batch in _batches(made, NAMES_PER_CALL):
+            self._ask(self._client.log_batch, run_id, tags=batch)
 
     def read_tags(self, run_id: str) -> dict[str, str]:
         """Tags of a run. Raises TrackingError where there is no such run."""
-        with self._typed():
-            return dict(self._client.get_run(run_id).data.tags)
+        return dict(self._ask(self._client.get_run, run_id).data.tags)
 
     def artifact(self, run_id: str, path: Path, name: str) -> None:
-        """Upload a file under the relative name `name`."""
+        """Upload a file under the relative name `name`, which may take its time as long as bytes move."""
         place = Path(mlflow_name(name))
         folder = None if place.parent == Path() else str(place.parent)
         with self._typed(), tempfile.TemporaryDirectory(prefix="kindred-artifact-") as temporary:
@@ -176,15 +212,27 @@ class MlflowStore:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         made = Dataset(name, digest[:MAX_DIGEST], "local", json.dumps({"uri": redact(source)}))
-        with self._typed():
-            self._client.log_inputs(run_id, [DatasetInput(made, [InputTag("mlflow.data.context", "training")])])
+        self._ask(self._client.log_inputs, run_id, [DatasetInput(made, [InputTag("mlflow.data.context", "training")])])
 
     def status(self, run_id: str, status: str, *, end_ms: int) -> None:
-        with self._typed():
-            if status == "RUNNING":
-                self._client.update_run(run_id, status=status)
-            else:
-                self._client.set_terminated(run_id, status, end_time=end_ms)
+        if status == "RUNNING":
+            self._ask(self._client.update_run, run_id, status=status)
+        else:
+            self._ask(self._client.set_terminated, run_id, status, end_time=end_ms)
+
+
+def _garbled(uri: str) -> TrackingError:
+    """For a reply that was cut in its head, which the client takes for an empty answer."""
+    message = f"tracking store {redact(uri)}: the reply contradicts itself"
+    return TrackingError(message, code="TRACK_UNAVAILABLE", field="MLFLOW_TRACKING_URI", fix="try again")
+
+
+def _is_deleted(run: "Run") -> bool:
+    return run.info.lifecycle_stage == "deleted"
+
+
+def _is_empty(run: "Run") -> bool:
+    return not run.data.metrics and not run.data.params
 
 
 def _gone(what: str, name: str, state: str) -> TrackingError:
@@ -193,7 +241,7 @@ def _gone(what: str, name: str, state: str) -> TrackingError:
         code="TRACK_RUN",
         key=name,
         got=state,
-        fix=f"restore the {what} in the MLflow UI, or delete tracking/run.json in the run folder to start a new one",
+        fix=f"restore the {what} in the MLflow UI, or send everything to a new run: kindred sync RUN_DIR --new-run",
     )
 
 
@@ -213,11 +261,17 @@ def prepare_sqlite(path: Path) -> None:
         if not path.exists() or not path.stat().st_size:
             fresh = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
             create_sqlite(fresh)
+            share_sqlite(fresh)
             for journal in (f"{path}-wal", f"{path}-shm"):  # of a deleted file: SQLite would apply it to the new one
                 Path(journal).unlink(missing_ok=True)
             fresh.rename(path)
     with contextlib.closing(sqlite3.connect(path, timeout=5)) as database:
         database.execute("PRAGMA schema_version")
+
+
+def share_sqlite(path: Path) -> None:
+    """Let readers and a writer use the file at once. This changes the file."""
+    with contextlib.closing(sqlite3.connect(path, timeout=5)) as database:
         database.execute("PRAGMA journal_mode=WAL")
 
 

@@ -11,10 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from jobs._delivery import Delivery, sole_sender, spool_path
+from jobs._delivery import Delivery, mark_killed, sole_sender
 from jobs._mlflow import tracking_uri
 from pipeline.errors import KindredError, TrackingError
-from pipeline.tracking import Spool
 
 POLL_S, LONGEST_WAIT_S, LAST_TRIES = 2.0, 60.0, 2
 _log = logging.getLogger(__name__)
@@ -25,11 +24,10 @@ def main(run_folder: Path) -> int:
     os.nice(10)  # training comes first
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        with sole_sender(run_folder):
-            delivery = Delivery(run_folder, tracking_uri())
-            _follow(delivery)
-            mark_killed(run_folder, delivery)
-            return _last_delivery(delivery)
+        with sole_sender(run_folder, wait=True):  # a killed driver's sidecar may still be sending
+            _follow(Delivery(run_folder, tracking_uri()))
+            mark_killed(run_folder)
+            return _last_delivery(Delivery(run_folder, tracking_uri()))  # anew, which finds runs that were made late
     except KindredError as error:
         _log.warning("%s", error)
         return error.exit_code
@@ -56,12 +54,6 @@ def _last_delivery(delivery: Delivery) -> int:
         else:
             return 0
     return TrackingError.exit_code
-
-
-def mark_killed(run_folder: Path, delivery: Delivery) -> None:
-    """Stages still RUNNING when their driver is gone were killed."""
-    for stage in delivery.unfinished():
-        Spool(spool_path(run_folder, stage)).status("KILLED", "its process ended without a word")
 
 
 if __name__ == "__main__":

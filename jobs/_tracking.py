@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 import jobs
-from jobs._delivery import PARENT, spool_path, tracking_folder
+from jobs._delivery import PARENT, mark_killed, spool_path, tracking_folder
 from jobs._mlflow import CLIENT_ENVIRONMENT, tracking_uri
 from jobs._mlflow_names import redact
 from jobs._run_folder import read_json, write_json
@@ -66,6 +66,7 @@ def tracked(
     Raises TrackingError after the block where `required` and something could not be delivered; else that is a warning.
     """
     write_header(run_folder, identity, uri=uri)
+    mark_killed(run_folder)  # what an earlier driver left RUNNING when all its processes died at once
     tracking = Tracking(run_folder)
     sidecar = _start(run_folder, tracking_uri(uri))
     delivered = False
@@ -75,9 +76,8 @@ def tracked(
     finally:
         delivered = _finish(sidecar, run_folder)
     if required and not delivered:
-        raise TrackingError(
-            "tracking is required and did not get everything", code="TRACK_UNDELIVERED", fix=_fix(run_folder)
-        )
+        message = f"tracking is required and did not get everything: {_last_words(run_folder)}"
+        raise TrackingError(message, code="TRACK_UNDELIVERED", fix=_fix(run_folder))
 
 
 def write_header(run_folder: Path, identity: RunIdentity, *, uri: str | None = None) -> None:
@@ -88,6 +88,16 @@ def write_header(run_folder: Path, identity: RunIdentity, *, uri: str | None = N
         header: dict[str, JsonValue] = {"id": uuid.uuid4().hex, "time_ms": time.time_ns() // 1_000_000, "tags": tags}
         place = redact(tracking_uri(uri))
         write_json(path, {**header, "experiment": identity.experiment, "name": identity.name, "uri": place})
+
+
+def renew_header(run_folder: Path) -> None:
+    """Make the folder another MLflow run; its tag `kindred.parent` names the one that it was."""
+    path = tracking_folder(run_folder) / "run.json"
+    header = read_json(path) or {}
+    earlier, tags = Tracking(run_folder).run_ids().get(PARENT, ""), header["tags"]
+    assert isinstance(tags, dict)  # noqa: S101 - written above
+    write_json(path, {**header, "id": uuid.uuid4().hex, "tags": {**tags, "kindred.parent": earlier}})
+    (path.parent / "sent.json").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -132,8 +142,18 @@ def _finish(sidecar: subprocess.Popen[bytes], run_folder: Path) -> bool:
         sidecar.kill()
         sidecar.wait()
     if not delivered:
-        _log.warning("tracking: not everything was delivered (see tracking/sidecar.log); %s", _fix(run_folder))
+        _log.warning("tracking: not everything was delivered: %s; %s", _last_words(run_folder), _fix(run_folder))
     return delivered
+
+
+def _last_words(run_folder: Path) -> str:
+    """Why the sidecar could not deliver: it says that last."""
+    lines = (
+        (tracking_folder(run_folder) / "sidecar.log")
+        .read_text(encoding="utf-8", errors="backslashreplace")
+        .splitlines()
+    )
+    return lines[-1] if lines else "the tracking process did not get to it"
 
 
 def _fix(run_folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Every fault and hostile input that data plane and checkpoints must survive has a test that says so."""
+"""Every fault and hostile input that data plane, checkpoints and tracking must survive has a test that says so."""
 
 import ast
 from collections.abc import Iterator
@@ -45,6 +45,18 @@ CATALOGUE = {
     "D34": "transfer cut in the middle: length and hash must match, retried, never silent",
     "D35": "naive, ambiguous, unordered or misscaled times: refused; the machine's zone never matters",
     "D36": "sampling rates that do not fit: refused with both rates",
+    "M01": "MLflow down before the start: training goes on, kindred sync delivers",
+    "M02": "MLflow down or restarted in mid-run: every point arrives once",
+    "M03": "MLflow slow, hanging, resetting, failing: a request ends within seconds, never in the training thread",
+    "M04": "reply lost or late: one run, no point twice",
+    "M05": "killed with unsent points: the spool is on disk, nothing is lost",
+    "M06": "database locked, damaged or gone: the error names it, all points are there after its repair",
+    "M07": "params and points logged again after a resume: no error, one point a step",
+    "M08": "run deleted, finished or in a renamed experiment: refused or gone on with, never a silent third run",
+    "M09": "odd names and values: arrive as their normalised form",
+    "M10": "run left RUNNING by a kill: marked with its reason",
+    "M11": "database of another version: refused with both versions, the file is not touched",
+    "M12": "artifact upload broken off: recognisable, and completed by kindred sync",
     "S01": "pickles and other code in shards: refused, never loaded",
     "S02": "pickled arrays in npy and npz: refused, never loaded",
     "S03": "commands and foreign protocols in place of a path: refused, environment ignored",

@@ -249,11 +249,12 @@ def test_an_attempt_that_was_stopped_and_replaced_ends_with_75_and_changes_nothi
 ) -> None:
     old = mp.get_context("spawn").Process(target=_old_attempt, args=(str(tmp_path),))
     old.start()
-    wait_for(lambda: psutil.Process(old.pid).status() == psutil.STATUS_STOPPED, seconds=120)
+    process = psutil.Process(old.pid)
+    wait_for(lambda: process.status() == psutil.STATUS_STOPPED, seconds=120)
     run_fit(_fit(tmp_path))
     before = _files(tmp_path)
 
-    os.kill(old.pid, signal.SIGCONT)
+    process.send_signal(signal.SIGCONT)
     old.join(120)
 
     assert old.exitcode == 75

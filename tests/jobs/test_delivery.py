@@ -1,24 +1,16 @@
 import json
 import math
-import shutil
-import sqlite3
 import subprocess
 import sys
-import uuid
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from mlflow import MlflowClient
-from mlflow.entities import ViewType
 
 from jobs._delivery import Delivery, sole_sender, spool_path
-from jobs._mlflow_names import mlflow_name
-from jobs._tracking import RunIdentity, write_header
-from pipeline.errors import OutputError, TrackingError
+from pipeline.errors import OutputError
 from pipeline.tracking import Spool
+from tests.jobs.tracked_folder import log_steps, points, runs
 
 DYING_SENDER = """
 import os, sys
@@ -33,32 +25,6 @@ delivery = Delivery(Path(sys.argv[1]), sys.argv[2])
 delivery._store = DyingStore(sys.argv[2])
 delivery._deliver(delivery._store, "pretrain")
 """
-IDENTITY = RunIdentity("project", "demo", "k" * 64, {"mlflow.source.git.commit": "abc"})
-
-
-@pytest.fixture
-def run_folder(tmp_path: Path, store_uri: str) -> Path:
-    folder = tmp_path / "runs" / "demo"
-    write_header(folder, IDENTITY, uri=store_uri)
-    return folder
-
-
-def log_steps(folder: Path, steps: range, *, names: tuple[str, ...] = ("pretrain/loss/total",)) -> None:
-    spool = Spool(spool_path(folder, "pretrain"))
-    for step in steps:
-        spool.metrics(dict.fromkeys(names, 1.0 / (step + 1)), step)
-
-
-def points(uri: str) -> list[tuple[str, int]]:
-    """Every stored row: a point that arrived twice would be here twice."""
-    with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
-        return sorted(database.execute("select key, step from metrics"))
-
-
-def runs(uri: str) -> Mapping[str, str]:
-    found = MlflowClient(uri).search_runs(["1"], "", ViewType.ALL)
-    assert len({run.info.run_name for run in found}) == len(found)
-    return {run.info.run_name or "": run.info.run_id for run in found}
 
 
 def test_parent_and_children_arrive_with_everything_they_carry(run_folder: Path, store_uri: str) -> None:
@@ -117,6 +83,7 @@ def test_delivering_twice_or_after_a_lost_reply_stores_every_point_once(run_fold
     assert len(runs(store_uri)) == 2
 
 
+@pytest.mark.fault("M07")
 def test_a_resume_that_logs_steps_again_adds_no_second_point(run_folder: Path, store_uri: str) -> None:
     delivery = Delivery(run_folder, store_uri)
     log_steps(run_folder, range(8))
@@ -130,6 +97,7 @@ def test_a_resume_that_logs_steps_again_adds_no_second_point(run_folder: Path, s
     assert points(store_uri) == [("pretrain/loss/total", step) for step in range(14)]
 
 
+@pytest.mark.fault("M07")
 def test_params_logged_again_are_no_error_and_a_changed_one_becomes_a_tag(run_folder: Path, store_uri: str) -> None:
     for log_every in (10, 10, 20):
         Spool(spool_path(run_folder, "run")).params({"log_every": log_every})
@@ -140,6 +108,7 @@ def test_params_logged_again_are_no_error_and_a_changed_one_becomes_a_tag(run_fo
     assert data.tags["changed/log_every"] == "20"
 
 
+@pytest.mark.fault("M05")
 def test_a_killed_sender_loses_and_doubles_nothing(run_folder: Path, store_uri: str) -> None:
     names = tuple(f"probe/{number}" for number in range(10))
     log_steps(run_folder, range(300), names=names)
@@ -151,76 +120,6 @@ def test_a_killed_sender_loses_and_doubles_nothing(run_folder: Path, store_uri: 
     assert arrived == 1300
     assert points(store_uri) == sorted((name, step) for name in names for step in range(300))
     assert len(runs(store_uri)) == 2
-
-
-def test_a_store_that_lost_everything_is_filled_again(run_folder: Path, store_uri: str, migrated: Path) -> None:
-    log_steps(run_folder, range(4))
-    Delivery(run_folder, store_uri).deliver()
-    for path in run_folder.parents[1].glob("mlflow.db*"):
-        path.unlink()
-    shutil.copy(migrated, store_uri.removeprefix("sqlite:///"))
-
-    Delivery(run_folder, store_uri).deliver()
-
-    assert points(store_uri) == [("pretrain/loss/total", step) for step in range(4)]
-
-
-def test_a_store_that_fails_in_between_is_attached_again(run_folder: Path, store_uri: str, migrated: Path) -> None:
-    database = Path(store_uri.removeprefix("sqlite:///"))
-    delivery = Delivery(run_folder, store_uri)
-    log_steps(run_folder, range(4))
-    delivery.deliver()
-    log_steps(run_folder, range(4, 6))
-    with sqlite3.connect(database) as connection:
-        connection.execute("alter table metrics rename to hidden")
-    with pytest.raises(TrackingError, match="metrics"):
-        delivery.deliver()
-    with sqlite3.connect(database) as connection:
-        connection.execute("alter table hidden rename to metrics")
-
-    delivery.deliver()
-
-    assert points(store_uri) == [("pretrain/loss/total", step) for step in range(6)]
-
-
-def test_a_damaged_database_is_an_error_that_names_it(run_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").write_bytes(b"not a database, and long enough to be taken for one" * 40)
-
-    with pytest.raises(TrackingError, match=str(tmp_path / "mlflow.db")) as caught:
-        Delivery(run_folder, f"sqlite:///{tmp_path / 'mlflow.db'}").deliver()
-
-    assert caught.value.exit_code == 69
-
-
-def test_a_database_of_another_version_is_left_alone(run_folder: Path, store_uri: str, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        database.execute("update alembic_version set version_num = '451aebb31d03'")
-
-    with pytest.raises(TrackingError, match=r"found version 451aebb31d03, but expected \w+"):
-        Delivery(run_folder, store_uri).deliver()
-
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        assert database.execute("select version_num from alembic_version").fetchall() == [("451aebb31d03",)]
-
-
-def test_a_deleted_run_is_not_silently_made_again(run_folder: Path, store_uri: str) -> None:
-    log_steps(run_folder, range(2))
-    Delivery(run_folder, store_uri).deliver()
-    victim = runs(store_uri)["pretrain"]
-    MlflowClient(store_uri).delete_run(victim)
-    log_steps(run_folder, range(2, 4))
-
-    with pytest.raises(TrackingError, match=f"TRACK_RUN.*{victim} .*deleted"):
-        Delivery(run_folder, store_uri).deliver()
-
-    assert len(runs(store_uri)) == 2
-
-
-def test_a_finished_run_goes_on_when_its_stage_is_run_again(run_folder: Path, store_uri: str) -> None:
-    for status in ("FINISHED", "RUNNING"):
-        Spool(spool_path(run_folder, "run")).status(status)
-        Delivery(run_folder, store_uri).deliver()
-        assert MlflowClient(store_uri).get_run(runs(store_uri)["demo"]).info.status == status
 
 
 def test_nan_stays_and_infinity_becomes_a_gap_and_a_tag(run_folder: Path, store_uri: str) -> None:
@@ -260,28 +159,6 @@ def test_a_moved_run_folder_continues_the_same_run(run_folder: Path, store_uri: 
 
     assert len(runs(store_uri)) == 2
     assert "kindred.missing/a.txt" not in MlflowClient(store_uri).get_run(runs(store_uri)["pretrain"]).data.tags
-
-
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    metrics=st.dictionaries(st.text(max_size=300), st.floats(), max_size=8),
-    params=st.dictionaries(st.text(max_size=300), st.text(max_size=600), max_size=8),
-)
-def test_any_names_and_values_arrive_normalised(
-    run_folder: Path, store_uri: str, metrics: dict[str, float], params: dict[str, str]
-) -> None:
-    spool = Spool(spool_path(run_folder, uuid.uuid4().hex))
-    spool.metrics(metrics, 3)
-    spool.params(params)
-
-    Delivery(run_folder, store_uri).deliver()
-    spool.path.unlink()
-
-    found = MlflowClient(store_uri).get_run(runs(store_uri)[spool.path.stem]).data
-    assert found.metrics.keys() == {mlflow_name(name) for name in metrics}
-    assert found.params.keys() == {mlflow_name(name) for name in params}
-    finite = {mlflow_name(name): value for name, value in metrics.items() if math.isfinite(value)}
-    assert {name: found.metrics[name] for name in finite} == finite
 
 
 def test_two_senders_at_once_are_refused(run_folder: Path) -> None:

@@ -58,6 +58,7 @@ def test_a_run_is_delivered_by_the_time_its_block_ends(tmp_path: Path, store_uri
     assert not list(tmp_path.glob("mlruns*"))
 
 
+@pytest.mark.fault("M01")
 def test_logging_never_waits_for_a_dead_server_and_sync_delivers_later(
     tmp_path: Path, store_uri: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -78,6 +79,7 @@ def test_logging_never_waits_for_a_dead_server_and_sync_delivers_later(
     assert statuses(store_uri) == {"demo": "FINISHED", "pretrain": "FINISHED"}
 
 
+@pytest.mark.fault("M05", "M10")
 def test_the_sidecar_outlives_a_killed_driver_and_delivers_the_rest(tmp_path: Path, store_uri: str) -> None:
     folder = tmp_path / "out"
     with subprocess.Popen(
@@ -132,6 +134,7 @@ def test_sync_repairs_a_store_that_went_back_in_time(tmp_path: Path, store_uri: 
     assert num_points(store_uri) == 30
 
 
+@pytest.mark.fault("M10")
 def test_sync_marks_a_stage_whose_process_died(tmp_path: Path, store_uri: str) -> None:
     write_header(tmp_path, IDENTITY, uri=store_uri)
     Tracking(tmp_path).stage("pretrain", job_key="p").__enter__()

@@ -19,7 +19,7 @@ from pipeline.data.read import ShardReader
 from pipeline.data.remote_dataset import CacheConfig, RemoteShards, connect
 from pipeline.data.remote_folder import RemoteFolder
 from pipeline.errors import SecurityError, StorageError, StorageUnavailable
-from tests.pipeline.data.cutting_proxy import CuttingProxy, cutting
+from tests.faulty_proxy import FaultyProxy, cut, faulty
 from tests.pipeline.data.raw_files_of_a_user import describe, ingest_toy, open_reader, write_raw
 from tests.toy_modality import make_codec
 
@@ -69,8 +69,8 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def proxy(bucket: Bucket) -> Iterator[CuttingProxy]:
-    with cutting(("127.0.0.1", bucket.port)) as running:
+def proxy(bucket: Bucket) -> Iterator[FaultyProxy]:
+    with faulty(("127.0.0.1", bucket.port)) as running:
         yield running
 
 
@@ -97,24 +97,24 @@ def test_batches_equal_those_of_the_folder(bucket: Bucket, tmp_path: Path) -> No
     assert ours.signals["note"].values.equal(theirs.signals["note"].values)
 
 
-def test_replies_that_break_off_are_asked_again(bucket: Bucket, proxy: CuttingProxy, tmp_path: Path) -> None:
+def test_replies_that_break_off_are_asked_again(bucket: Bucket, proxy: FaultyProxy, tmp_path: Path) -> None:
     source = connected(proxy.url, tmp_path)
     for number, entry in enumerate(load_manifest(bucket.folder).shards):
-        folder = remote(proxy.url, "127.0.0.1")  # a new one, as the proxy cuts at the start of a connection
-        proxy.cuts = [100 + number * 500, 1000]
-        cut = RemoteShards(folder, source.folder, source.cache, max_open=1, retries=FAST)
-        cut.ensure([entry])
-        assert proxy.cuts == []
+        folder = remote(proxy.url, "127.0.0.1")
+        proxy.once = [("GET", cut(100 + number * 500)), ("GET", cut(1000))]
+        spoilt = RemoteShards(folder, source.folder, source.cache, max_open=1, retries=FAST)
+        spoilt.ensure([entry])
+        assert proxy.once == []
         cached = tmp_path / "shards" / f"{entry.sha256}.tar"
         assert cached.read_bytes() == (bucket.folder / "shards" / entry.name).read_bytes()
 
 
 def test_replies_that_always_break_off_are_unavailable_and_leave_nothing(
-    bucket: Bucket, proxy: CuttingProxy, tmp_path: Path
+    bucket: Bucket, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     source = connected(bucket.url, tmp_path)
     folder, entry = remote(proxy.url, "127.0.0.1"), load_manifest(bucket.folder).shards[0]
-    proxy.cuts = [2000] * 10
+    proxy.always = cut(2000)
 
     with pytest.raises(StorageUnavailable) as caught:
         RemoteShards(folder, source.folder, source.cache, max_open=1, retries=FAST).open(entry)
@@ -143,7 +143,7 @@ def test_the_endpoint_is_a_host_that_must_be_allowed(bucket: Bucket) -> None:
 
 
 def test_proxies_and_endpoints_of_the_environment_are_ignored(
-    bucket: Bucket, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.setenv(name, proxy.url)
