@@ -54,6 +54,7 @@ CATALOGUE = {
     "S09": "YAML tags, aliases, twin keys and surprising scalars: refused or read as they look",
     "S10": "escape sequences and markup in names: never reach a terminal, log or page",
     "S11": "long or deep annotations: refused or read in bounded time",
+    "S20": "packages with known holes: refused at the start of every verb, with both versions",
 }
 
 
