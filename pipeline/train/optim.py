@@ -1,6 +1,7 @@
 """Optimiser and learning-rate schedule."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -8,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from modalities.spec import Config
+from pipeline.expected_tensors import check_expected
 
 
 class OptimConfig(Config):
@@ -69,8 +71,19 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {f"{index}.{name}": tensor for index in sorted(state) for name, tensor in state[index].items()}
 
 
-def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Inverse of `optimizer_tensors`; hyper-parameters stay those of `optimizer`."""
+def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Inverse of `optimizer_tensors`; hyper-parameters stay those of `optimizer`.
+
+    Raises CheckpointError where the tensors are not the whole state of parameters of these shapes.
+    """
+    known = {name.partition(".")[0] for name in tensors}
+    expected = {
+        f"{index}.{name}": tensor
+        for index, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"])
+        if str(index) in known
+        for name, tensor in (("step", torch.zeros(())), ("exp_avg", parameter), ("exp_avg_sq", parameter))
+    }
+    check_expected(tensors, expected, what="optimizer")
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import CheckpointError
 from pipeline.train.checkpoint import Checkpoint, state_hash
+from pipeline.expected_tensors import check_expected
 from pipeline.train.optim import load_optimizer_tensors, optimizer_tensors
 from pipeline.train.task import Task
 from pipeline.types import Cursor
@@ -58,30 +59,32 @@ class TrainState:
             load_matching(self.task.objectives, checkpoint.part("objectives"), what="objectives")
         load_optimizer_tensors(self.optimizer, checkpoint.part("optimizer"))
         if self.ema_decay is not None:
-            for name, tensor in checkpoint.part("average").items():
+            average = checkpoint.part("average")
+            check_expected(average, self.average, what="average")
+            for name, tensor in average.items():
                 self.average[name].copy_(tensor)
         if self.task.kept is not None:
             self.task.kept.restore(checkpoint.part)
-        position = checkpoint.state["position"]
-        if not isinstance(position, dict):
-            raise CheckpointError("checkpoint has no position", code="CKPT_MISSING", field="position")
-        self.step = int(str(position["step"]))
-        self.cursor = Cursor(epoch=int(str(position["epoch"])), step=int(str(position["epoch_step"])))
+        position = checkpoint.state.get("position")
+        self.step = _count(position, "step")
+        self.cursor = Cursor(epoch=_count(position, "epoch"), step=_count(position, "epoch_step"))
 
 
 def load_matching(module: nn.Module, tensors: Mapping[str, Tensor], *, what: str) -> None:
-    """Load exactly; raises CheckpointError with the first missing, unexpected or misshapen tensor."""
-    own = module.state_dict()
-    for name in own.keys() | tensors.keys():
-        expected = tuple(own[name].shape) if name in own else None
-        got = tuple(tensors[name].shape) if name in tensors else None
-        if expected != got:
-            raise CheckpointError(
-                f"the checkpoint is of another architecture: {what} {name}",
-                code="CKPT_INCOMPATIBLE",
-                field=name,
-                expected=expected or "absent",
-                got=got or "absent",
-                fix="use the configuration it was trained with, or start anew with --fork NAME",
-            )
+    """Load exactly; raises CheckpointError with the first tensor that does not fit."""
+    check_expected(tensors, module.state_dict(), what=what)
     module.load_state_dict(dict(tensors))
+
+
+def _count(position: JsonValue, name: str) -> int:
+    found = position.get(name) if isinstance(position, dict) else None
+    if not isinstance(found, int) or found < 0:
+        raise CheckpointError(
+            "the checkpoint does not say where it was",
+            code="CKPT_MISSING",
+            field=f"position.{name}",
+            expected="a count",
+            got=found,
+            fix="use an older one",
+        )
+    return found

@@ -21,8 +21,10 @@ def test_what_is_installed_here_is_safe() -> None:
 @pytest.mark.fault("S20")
 @pytest.mark.parametrize(
     ("name", "version"),
-    [("ray", "2.55.1"), ("mlflow", "3.16.1"), ("mlflow", "3.17.0rc1"), ("torch", "2.9.1"), ("pillow", "12.2.0")]
-    + [("torch", None), ("ray", "nightly")],
+    [
+        *[("ray", "2.55.1"), ("mlflow", "3.16.1"), ("mlflow", "3.17.0rc1"), ("torch", "2.9.1"), ("pillow", "12.2.0")],
+        *[("torch", None), ("ray", "nightly")],
+    ],
 )
 def test_an_older_version_is_refused_with_both_versions_and_the_fix(name: str, version: str | None) -> None:
     with pytest.raises(EnvironmentFault) as caught:
