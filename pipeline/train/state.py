@@ -7,8 +7,8 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 
 from pipeline.errors import CheckpointError
-from pipeline.train.checkpoint import Checkpoint, state_hash
 from pipeline.expected_tensors import check_expected
+from pipeline.train.checkpoint import Checkpoint, state_hash
 from pipeline.train.optim import load_optimizer_tensors, optimizer_tensors
 from pipeline.train.task import Task
 from pipeline.types import Cursor

@@ -51,6 +51,8 @@ CATALOGUE = {
     "S04": "requests to private addresses by address, name, redirect or rebinding: none is sent",
     "S05": "member names that leave the archive: refused, nothing is written",
     "S06": "paths in a recipe that leave the working folder: refused",
+    "S07": "weights that are pickles, or come with code: refused, never loaded",
+    "S08": "weights with lying headers, or that do not fit or are not finite: refused in no memory",
     "S09": "YAML tags, aliases, twin keys and surprising scalars: refused or read as they look",
     "S10": "escape sequences and markup in names: never reach a terminal, log or page",
     "S11": "long or deep annotations: refused or read in bounded time",
