@@ -56,6 +56,11 @@ CATALOGUE = {
     "S09": "YAML tags, aliases, twin keys and surprising scalars: refused or read as they look",
     "S10": "escape sequences and markup in names: never reach a terminal, log or page",
     "S11": "long or deep annotations: refused or read in bounded time",
+    "S15": "sockets: none without authentication beyond loopback",
+    "S16": "foreign Host headers: refused",
+    "S17": "requests of other web sites: refused, whatever their method",
+    "S18": "anonymous writes to the local UI: possible from this machine only, as documented",
+    "S19": "artifact paths and model sources that leave the store: refused, nothing read or written",
     "S20": "packages with known holes: refused at the start of every verb, with both versions",
 }
 

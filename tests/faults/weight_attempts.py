@@ -139,6 +139,10 @@ def _holes(path: Path) -> None:
         file.truncate(8 << 30)
 
 
+def _nowhere(checkpoint: Path) -> None:
+    sign_manifest(checkpoint, lambda body: {**body, "state": {"position": {"step": -1}}})
+
+
 FORMS: Mapping[str, Change] = {
     "pickle": lambda payload: weight_files.canary(),
     "huge-header": weight_files.huge_header,
@@ -170,7 +174,7 @@ ATTEMPTS: Mapping[str, Attempt] = {
        for part in ("model", "optimizer", "average")},
     **{f"probe-{name}": probe(_part("average", CONTENTS[name])) for name in ("nan", "half", "shape")},
     "resume-holes": resume(_holes),
-    "resume-position": resume(lambda path: sign_manifest(path, lambda body: {**body, "state": {"position": {"step": -1}}})),
+    "resume-position": resume(_nowhere),
     "pretrained-distributed": pretrained(weight_files.write_distributed, ""),
     "pretrained-mlflow": pretrained(weight_files.write_mlflow_model, ""),
     "pretrained-folder": pretrained(weight_files.write_pickles, ""),
