@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import JsonValue
 
-from jobs._mlflow_names import MAX_DIGEST, MAX_PARAM, MAX_TAG, mlflow_name, mlflow_number, mlflow_text, redact
+from jobs._mlflow_names import MAX_DIGEST, MAX_PARAM, MAX_TAG, mlflow_name, mlflow_number, mlflow_text
+from pipeline.credentials import redact
 from pipeline.errors import TrackingError
 
 if TYPE_CHECKING:

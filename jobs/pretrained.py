@@ -7,11 +7,11 @@ from pathlib import Path
 from torch import Tensor
 
 from jobs._mlflow import MlflowStore, tracking_uri
-from jobs._mlflow_names import redact
 from jobs._provenance import FOLDER_TAG
 from jobs._run_folder import RECIPE_NAME, RunFolder, read_json
 from jobs.configs import Recipe
 from pipeline.config import build_config
+from pipeline.credentials import redact
 from pipeline.errors import CheckpointError, OutputError, SecurityError
 from pipeline.train.checkpoint import CheckpointStore
 
