@@ -38,7 +38,8 @@ def build_config(kind: type[ConfigT], document: dict[str, JsonValue], overrides:
             _apply(document, override)
         except ConfigError as error:
             problems.append(error)
-    if secrets := [_secret(path) for path, text in _texts(document) if redact(text) != text]:
+    secrets: list[KindredError] = [_secret(path) for path, text in _texts(document) if redact(text) != text]
+    if secrets:
         raise Problems(secrets)  # at once: other problems would quote the text
     try:
         config = kind.model_validate(document)
