@@ -87,16 +87,12 @@ def test_loopback_is_not_asked_unless_it_is_named(kindred: Kindred, server: Faul
 
 
 @pytest.mark.parametrize(
-    ("place", "in_recipe"),
-    [("pipe:touch canary", 77), ("http://u:hunter2@h/x", 64), ("simplecache::s3://b", 77), ("-", 77)],
+    ("place", "code"), [("pipe:touch canary", 77), ("http://u:hunter2@h/x", 64), ("simplecache::s3://b", 77), ("-", 77)]
 )
 def test_what_is_no_place_runs_nothing_and_tells_no_secret(
-    kindred: Kindred, tmp_path: Path, place: str, in_recipe: int
+    kindred: Kindred, tmp_path: Path, place: str, code: int
 ) -> None:
-    for arguments, code in (
-        (("pretrain", str(TINY), "out=run", f"data.path='{place}'"), in_recipe),
-        (("verify", place), 77),
-    ):
+    for arguments in (("pretrain", str(TINY), "out=run", f"data.path='{place}'"), ("verify", place)):
         found, result = kindred(*arguments)
         assert found == code
         assert "hunter2" not in json.dumps(result)
