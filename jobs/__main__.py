@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from jobs._job_package import check_pins
 from jobs._signals import stopped_by_sigterm
+from jobs._versions import refuse_unsafe
 from pipeline.errors import ConfigError, KindredError, Preempted, StorageError
 
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _answer(options: argparse.Namespace) -> int:
     try:
+        refuse_unsafe()
         check_pins()
         result = options.handler(options)
     except KindredError as error:

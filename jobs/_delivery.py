@@ -16,8 +16,9 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from jobs._mlflow import MlflowStore, Point
-from jobs._mlflow_names import mlflow_name, redact
+from jobs._mlflow_names import mlflow_name
 from jobs._run_folder import read_json, write_json
+from pipeline.credentials import redact
 from pipeline.errors import OutputError, TrackingError
 from pipeline.tracking import Record, Spool, read_spool
 from pipeline.train.checkpoint import sha256

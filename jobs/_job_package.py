@@ -1,12 +1,12 @@
 """What a submitted job takes to the cluster: our code, the recipe, and the versions it was tried with."""
 
-import importlib.metadata
 import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from jobs._versions import installed_version
 from pipeline.errors import EnvironmentFault
 
 RECIPE = "recipe.yaml"
@@ -25,13 +25,13 @@ def write_package(recipe: Path, folder: Path) -> None:
 
 def pins() -> str:
     """Versions here of the libraries that decide results, for `check_pins` there."""
-    return json.dumps({name: _version(name) for name in _DECIDING}, sort_keys=True)
+    return json.dumps({name: installed_version(name) for name in _DECIDING}, sort_keys=True)
 
 
 def check_pins(environment: Mapping[str, str] = os.environ) -> None:
     """Raises EnvironmentFault where a job runs with other versions than those it was submitted with."""
     expected = json.loads(environment.get(PINS_VARIABLE, "{}"))
-    got = {name: _version(name) for name in expected}
+    got = {name: installed_version(name) for name in expected}
     if different := sorted(name for name in expected if expected[name] != got[name]):
         raise EnvironmentFault(
             "the cluster has other versions than the machine that submitted the job",
@@ -40,11 +40,3 @@ def check_pins(environment: Mapping[str, str] = os.environ) -> None:
             got={name: got[name] for name in different},
             fix="install requirements.lock in the cluster's image, or submit with --pip requirements.lock",
         )
-
-
-def _version(name: str) -> str | None:
-    """Without a local part: +cpu and +cu130 are builds of one version."""
-    try:
-        return importlib.metadata.version(name).partition("+")[0]
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from pydantic import JsonValue
 
-from jobs._mlflow_names import MAX_DIGEST, MAX_PARAM, MAX_TAG, mlflow_name, mlflow_number, mlflow_text, redact
+from jobs._mlflow_names import MAX_DIGEST, MAX_PARAM, MAX_TAG, mlflow_name, mlflow_number, mlflow_text
 from jobs._time_limit import time_limit
+from pipeline.credentials import redact
 from pipeline.errors import TrackingError
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import JsonValue
 
+from pipeline.credentials import redact
+
 MAX_NAME, MAX_PARAM, MAX_TAG, MAX_DIGEST = 250, 500, 5000, 36
 _FORBIDDEN = re.compile(r"[^\w./ :-]")
-_USER = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
 def mlflow_name(name: str) -> str:
@@ -42,11 +43,6 @@ def mlflow_text(value: JsonValue, limit: int) -> str:
 def mlflow_number(value: float) -> float:
     """Infinities become NaN: stores replace them by 1.8e308, which hides every other point of a chart."""
     return math.nan if math.isinf(value) else value
-
-
-def redact(text: str) -> str:
-    """Hide the user part of URLs."""
-    return _USER.sub("***", text)
 
 
 def flatten(document: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:

@@ -46,6 +46,9 @@ RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 
+# Off, a private Ray has the address 127.0.0.1. Else its metrics answer the whole network without a token.
+LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+
 # Training runs in a side thread of a Ray worker. glibc gives such threads arenas that return every large tensor to the
 # kernel and fetch it again: a twentieth of the time of a small model is page faults.
 ALLOCATOR_ENVIRONMENT = {
@@ -189,7 +192,9 @@ def _prepare_environment(*, elastic: bool) -> None:
     address = os.environ.get("RAY_ADDRESS")
     if address:
         require_token(address)
-    elif os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+        return
+    os.environ.setdefault(LOOPBACK_ONLY, "0")
+    if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
         _private_token()
     if not address:
         os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(PRIVATE_RECONNECT_S))

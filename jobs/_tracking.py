@@ -16,8 +16,8 @@ from pydantic import JsonValue
 import jobs
 from jobs._delivery import PARENT, mark_killed, spool_path, tracking_folder
 from jobs._mlflow import CLIENT_ENVIRONMENT, tracking_uri
-from jobs._mlflow_names import redact
 from jobs._run_folder import read_json, write_json
+from pipeline.credentials import redact
 from pipeline.errors import KindredError, Preempted, StorageError, TrackingError
 from pipeline.tracking import Spool
 

@@ -7,30 +7,34 @@ from pathlib import Path
 from torch import Tensor
 
 from jobs._mlflow import MlflowStore, tracking_uri
-from jobs._mlflow_names import redact
 from jobs._provenance import FOLDER_TAG
 from jobs._run_folder import RECIPE_NAME, RunFolder, read_json
 from jobs.configs import Recipe
 from pipeline.config import build_config
-from pipeline.errors import CheckpointError, OutputError
+from pipeline.credentials import redact
+from pipeline.errors import CheckpointError, OutputError, SecurityError
 from pipeline.train.checkpoint_store import CheckpointStore
 
 _PREFIX = "encoders."
+_CODE = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pt2", ".pth"})
+_CODE_NAMES = {".metadata": "a distributed checkpoint", "MLmodel": "an MLflow model"}
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def pretraining_of(recipe: Recipe, folder: RunFolder) -> RunFolder:
     """Where the pretraining is that probes and fine-tuning start from: `recipe.pretrained`, else `folder` itself.
 
-    Raises CheckpointError where there is none here, TrackingError where the tracking store does not know the run.
+    Raises CheckpointError where there is none here, TrackingError where the tracking store does not know the run,
+    SecurityError where it is a pickle.
     """
     if recipe.pretrained is None:
         return folder
     named = Path(recipe.pretrained)
     if not named.is_dir() and RUN_ID.fullmatch(recipe.pretrained):
         named = Path(_folder_of(recipe.pretrained, tracking_uri(recipe.tracking.uri)))
+    _refuse_code(named)
     found = RunFolder(named)
-    if found.result("pretrain") is None:
+    if not named.is_dir() or found.result("pretrain") is None:
         raise CheckpointError(
             f"{named} holds no finished pretraining",
             code="CKPT_MISSING",
@@ -39,6 +43,20 @@ def pretraining_of(recipe: Recipe, folder: RunFolder) -> RunFolder:
             fix="name a run folder that this machine sees, or the MLflow run id of one",
         )
     return found
+
+
+def _refuse_code(named: Path) -> None:
+    """Raises SecurityError for weights that could only be read by running what they hold; they are not opened."""
+    files = sorted(named.iterdir()) if named.is_dir() else [named]
+    for file in files:
+        if file.suffix.lower() in _CODE or file.name in _CODE_NAMES:
+            raise SecurityError(
+                f"{file} is {_CODE_NAMES.get(file.name, 'a file of pickles')}: reading it can run code",
+                code="SEC_UNSAFE_CHECKPOINT",
+                field="pretrained",
+                expected="a run folder of kindred; for weights of others streams.*.encoder with kind=pretrained",
+                fix="where you trust its maker, convert it to safetensors (transformers: save_pretrained)",
+            )
 
 
 def recorded_recipe(folder: Path) -> Recipe:

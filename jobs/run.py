@@ -10,7 +10,6 @@ from pydantic import JsonValue
 
 from jobs._console import Console
 from jobs._mlflow import tracking_uri
-from jobs._mlflow_names import redact
 from jobs._provenance import FOLDER_TAG, provenance
 from jobs._run_folder import RECIPE_NAME, RunFolder, identity_hash, numbers, read_json, write_json
 from jobs._tracking import RunIdentity, Tracking, tracked
@@ -18,6 +17,7 @@ from jobs.configs import Recipe
 from jobs.ingest import ingest_recipe
 from jobs.stages import STAGES, Context
 from pipeline.config import load_config, to_json
+from pipeline.credentials import redact
 from pipeline.errors import ConfigError, KindredError, Preempted
 from pipeline.evaluate.results import rows_from_metrics
 from pipeline.strict_yaml import load_yaml

@@ -20,12 +20,12 @@ from pydantic import JsonValue
 
 from jobs._console import Console
 from jobs._job_package import PINS_VARIABLE, RECIPE, pins, write_package
-from jobs._mlflow_names import redact
 from jobs._ray import require_token
 from jobs._run_folder import identity_hash
 from jobs.configs import Recipe
 from jobs.pretrained import RUN_ID
 from pipeline.config import load_config, to_json
+from pipeline.credentials import redact
 from pipeline.errors import ConfigError, EnvironmentFault, KindredError, SecurityError
 
 if TYPE_CHECKING:
@@ -91,14 +91,6 @@ def submission_id(job: Job, overrides: Sequence[str]) -> str:
 
 def _for_cluster(job: Job, address: str) -> list[str]:
     """The overrides with a run folder that outlives the job. Raises ConfigError where paths mean nothing there."""
-    for override in job.overrides:
-        if redact(override) != override:
-            raise ConfigError(
-                "an override with a password would be shown by the cluster",
-                code="CONFIG_SECRET",
-                field=override.partition("=")[0],
-                fix="hand it over with --secret NAME, e.g. MLFLOW_TRACKING_URI",
-            )
     recipe = load_config(Recipe, job.recipe, job.overrides)
     paths = {"out": str(recipe.folder), "data.root": recipe.data.root, "data.path": recipe.data.path}
     if recipe.pretrained is not None and not RUN_ID.fullmatch(recipe.pretrained):

@@ -6,9 +6,9 @@ from pydantic import JsonValue
 
 from jobs._delivery import Delivery, mark_killed, sole_sender, tracking_folder
 from jobs._mlflow import tracking_uri
-from jobs._mlflow_names import redact
 from jobs._run_folder import RunFolder, read_json
 from jobs._tracking import renew_header
+from pipeline.credentials import redact
 from pipeline.errors import OutputError
 
 

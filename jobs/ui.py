@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from jobs._mlflow import CLIENT_ENVIRONMENT, artifact_folder, prepare_sqlite, sqlite_path, tracking_uri
-from jobs._mlflow_names import redact
+from pipeline.credentials import redact
 from pipeline.errors import EnvironmentFault
 
 HOST, STOP_S = "127.0.0.1", 10

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 def load_pretrained(name: str, *, revision: str | None, families: Collection[str]) -> "PreTrainedModel":
     """Weights of a hub repository or local folder: safetensors only, no code from the repository, in float32.
 
-    Raises ValueError where the architecture is not one of `families`, weights are missing, or nothing can be read.
+    Raises ValueError where the architecture is not one of `families`, weights are missing, misshapen or not finite, or
+    nothing can be read.
     """
     from transformers import AutoConfig, AutoModel  # imported late: it takes seconds
 
@@ -30,13 +32,16 @@ def load_pretrained(name: str, *, revision: str | None, families: Collection[str
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except OSError as error:
+    except (OSError, RuntimeError, SafetensorError) as error:  # RuntimeError: weights of another shape
         raise ValueError(
-            f"cannot load {name!r}: it must be a folder or hub name with config.json and model.safetensors"
+            f"cannot load {name!r}: it must be a folder or hub name with config.json and a model.safetensors that fits "
+            f"({str(error).splitlines()[0][:200]})"
         ) from error
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:
         raise ValueError(f"{name} lacks weights of its own architecture: {', '.join(missing[:5])}")
+    if spoilt := [key for key, tensor in model.state_dict().items() if not bool(tensor.isfinite().all())]:
+        raise ValueError(f"{name} has weights that are NaN or infinite: {', '.join(spoilt[:5])}")
     _drop_unused(model)
     return model
 

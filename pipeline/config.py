@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from modalities.spec import Config
+from pipeline.credentials import names_secret, redact
 from pipeline.errors import ConfigError, KindredError, Problems
 from pipeline.strict_yaml import load_yaml, parse_yaml
 
@@ -42,6 +43,9 @@ def build_config(kind: type[ConfigT], document: dict[str, JsonValue], overrides:
             _apply(document, override)
         except ConfigError as error:
             problems.append(error)
+    secrets: list[KindredError] = [_secret(path) for path, text in _texts(document) if redact(text) != text]
+    if secrets:
+        raise Problems(secrets)  # at once: other problems would quote the text
     try:
         config = kind.model_validate(document)
     except ValidationError as error:
@@ -50,6 +54,24 @@ def build_config(kind: type[ConfigT], document: dict[str, JsonValue], overrides:
     if problems:
         raise Problems(problems)
     return config
+
+
+def _texts(node: JsonValue, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every text of a document with its dotted path."""
+    if isinstance(node, str):
+        yield path, node
+    elif isinstance(node, dict | list):
+        for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _texts(value, f"{path}.{name}" if path else str(name))
+
+
+def _secret(path: str) -> ConfigError:
+    return ConfigError(
+        f"{path} holds a credential, and a recipe is recorded in the run folder and in MLflow",
+        code="CONFIG_SECRET",
+        field=path,
+        fix="hand it over in the environment, e.g. MLFLOW_TRACKING_URI (on a cluster: --secret MLFLOW_TRACKING_URI)",
+    )
 
 
 def _apply(document: dict[str, JsonValue], override: str) -> None:
@@ -94,7 +116,8 @@ def _explain(kind: type[Config], details: ErrorDetails) -> ConfigError:
         name, known = str(loc[-1]), _keys_at(kind, loc[:-1])
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         fix = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(known)}"
-        return ConfigError(f"unknown key {path}", code="CONFIG_UNKNOWN_KEY", field=path, got=_short(details), fix=fix)
+        got = "***" if names_secret(path) else _short(details)
+        return ConfigError(f"unknown key {path}", code="CONFIG_UNKNOWN_KEY", field=path, got=got, fix=fix)
     code = "CONFIG_MISSING" if details["type"] == "missing" else "CONFIG_VALUE"
     got = None if details["type"] == "missing" else _short(details)
     return ConfigError(f"{path}: {details['msg']}", code=code, field=path, got=got)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import CheckpointError
+from pipeline.expected_tensors import check_expected
 
 
 class MomentumEncoder:
@@ -30,16 +30,5 @@ class MomentumEncoder:
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Inverse of `tensors`. Raises CheckpointError for another architecture."""
-        expected = {name: tuple(tensor.shape) for name, tensor in self.module.state_dict().items()}
-        got = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        for name in sorted(expected.keys() | got.keys()):
-            if expected.get(name) != got.get(name):
-                raise CheckpointError(
-                    f"the checkpoint's momentum encoder is of another architecture: {name}",
-                    code="CKPT_INCOMPATIBLE",
-                    field=name,
-                    expected=expected.get(name, "absent"),
-                    got=got.get(name, "absent"),
-                    fix="use the configuration it was trained with, or start anew with --fork NAME",
-                )
+        check_expected(tensors, self.module.state_dict(), what="momentum encoder")
         self.module.load_state_dict(dict(tensors))

@@ -21,7 +21,7 @@ from torch import Tensor
 from pipeline.data.durable import flush_folder
 from pipeline.errors import CheckpointError
 
-FORMAT = 1
+FORMAT, MAX_MANIFEST_BYTES = 1, 64 << 20
 Parts = Iterable[tuple[str, Mapping[str, Tensor]]]
 """Files of a checkpoint, one after the other: those of a large memory are never all at hand."""
 _PART = re.compile(r"^[a-z][a-z0-9_]*$")
@@ -105,8 +105,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         if not _PART.fullmatch(name) or not isinstance(entry, dict):
             raise _damaged(folder / "MANIFEST.json", f"has a bad file entry {name!r}")
         path = folder / f"{name}.safetensors"
-        payload = _read(path)
-        if len(payload) != entry.get("bytes") or sha256(payload) != entry.get("sha256"):
+        if _size(path) != entry.get("bytes") or sha256(payload := _read(path)) != entry.get("sha256"):
             raise _damaged(path, "does not match its hash")
         _tensors(path, payload)
         hashes[name] = str(entry["sha256"])
@@ -122,6 +121,8 @@ def _tensors(path: Path, payload: bytes) -> dict[str, Tensor]:
 
 def _read_manifest(folder: Path) -> dict[str, JsonValue]:
     path = folder / "MANIFEST.json"
+    if _size(path) > MAX_MANIFEST_BYTES:
+        raise _damaged(path, "is no manifest: it is too large")
     try:
         body = json.loads(_read(path), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -135,6 +136,14 @@ def _read_manifest(folder: Path) -> dict[str, JsonValue]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _size(path: Path) -> int:
+    """Bytes; asked for before reading, because a file of holes may promise more than the memory holds."""
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise _damaged(path, f"cannot be read ({error.strerror})") from error
 
 
 def _read(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from modalities.spec import Config
-from pipeline.errors import CheckpointError
+from pipeline.expected_tensors import check_expected
 
 
 class OptimConfig(Config):
@@ -74,29 +74,18 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Inverse of `optimizer_tensors`; hyper-parameters stay those of `optimizer`.
 
-    Raises CheckpointError for the first parameter whose state is not AdamW's.
+    Raises CheckpointError where the tensors are not the whole state of parameters of these shapes.
     """
-    state: dict[str, dict[str, Tensor]] = {}
+    known = {name.partition(".")[0] for name in tensors}
+    expected = {
+        f"{index}.{name}": tensor
+        for index, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"])
+        if str(index) in known
+        for name, tensor in (("step", torch.zeros(())), ("exp_avg", parameter), ("exp_avg_sq", parameter))
+    }
+    check_expected(tensors, expected, what="optimizer")
+    state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
-        state.setdefault(index, {})[name] = tensor
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    shapes = {str(index): tuple(p.shape) for index, p in enumerate(parameters)}
-    for index, own in state.items():
-        _check_moments(index, own, shapes.get(index))
-    numbered = {int(index): own for index, own in state.items()}
-    optimizer.load_state_dict({"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _check_moments(index: str, own: Mapping[str, Tensor], shape: tuple[int, ...] | None) -> None:
-    expected = None if shape is None else {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
-    got = {name: tuple(tensor.shape) for name, tensor in own.items()}
-    if got != expected:
-        raise CheckpointError(
-            f"the checkpoint's optimizer state of parameter {index} does not fit",
-            code="CKPT_INCOMPATIBLE",
-            field=f"optimizer.{index}",
-            expected=expected or "absent",
-            got=got,
-            fix="use the configuration it was trained with, or start anew with --fork NAME",
-        )
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

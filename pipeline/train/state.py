@@ -7,6 +7,7 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 
 from pipeline.errors import CheckpointError
+from pipeline.expected_tensors import check_expected
 from pipeline.train.checkpoint import Checkpoint, canonical_json, state_hash
 from pipeline.train.optim import load_optimizer_tensors, optimizer_tensors
 from pipeline.train.task import Task
@@ -59,7 +60,7 @@ class TrainState:
         load_optimizer_tensors(self.optimizer, checkpoint.part("optimizer"))
         if self.ema_decay is not None:
             average = checkpoint.part("average")
-            _check_matching(self.average, average, what="average")
+            check_expected(average, self.average, what="average")
             for name, tensor in average.items():
                 self.average[name].copy_(tensor)
         if self.task.kept is not None:
@@ -71,7 +72,7 @@ class TrainState:
 def _position(checkpoint: Checkpoint, name: str) -> int:
     position = checkpoint.state.get("position")
     value = position.get(name) if isinstance(position, dict) else None
-    if not isinstance(value, int):
+    if not isinstance(value, int) or value < 0:
         raise _missing(checkpoint, f"position.{name}")
     return value
 
@@ -96,21 +97,6 @@ def _missing(checkpoint: Checkpoint, name: str) -> CheckpointError:
 
 
 def load_matching(module: nn.Module, tensors: Mapping[str, Tensor], *, what: str) -> None:
-    """Load exactly; raises CheckpointError with the first missing, unexpected or misshapen tensor."""
-    _check_matching(module.state_dict(), tensors, what=what)
+    """Load exactly; raises CheckpointError with the first tensor that does not fit."""
+    check_expected(tensors, module.state_dict(), what=what)
     module.load_state_dict(dict(tensors))
-
-
-def _check_matching(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, what: str) -> None:
-    for name in sorted(own.keys() | tensors.keys()):
-        expected = tuple(own[name].shape) if name in own else None
-        got = tuple(tensors[name].shape) if name in tensors else None
-        if expected != got:
-            raise CheckpointError(
-                f"the checkpoint is of another architecture: {what} {name}",
-                code="CKPT_INCOMPATIBLE",
-                field=name,
-                expected=expected or "absent",
-                got=got or "absent",
-                fix="use the configuration it was trained with, or start anew with --fork NAME",
-            )

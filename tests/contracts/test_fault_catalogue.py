@@ -1,4 +1,4 @@
-"""Every fault and hostile input that data plane, checkpoints and tracking must survive has a test that says so."""
+"""Every fault and hostile input that Kindred must survive has a test that says so."""
 
 import ast
 from collections.abc import Iterator
@@ -63,6 +63,8 @@ CATALOGUE = {
     "S04": "requests to private addresses by address, name, redirect or rebinding: none is sent",
     "S05": "member names that leave the archive: refused, nothing is written",
     "S06": "paths in a recipe that leave the working folder: refused",
+    "S07": "weights that are pickles, or come with code: refused, never loaded",
+    "S08": "weights with lying headers, or that do not fit or are not finite: refused in no memory",
     "S09": "YAML tags, aliases, twin keys and surprising scalars: refused or read as they look",
     "S10": "escape sequences and markup in names: never reach a terminal, log or page",
     "S11": "long or deep annotations: refused or read in bounded time",
@@ -77,6 +79,15 @@ CATALOGUE = {
     "C12": "few descriptors: named with need and have; none is left open by checkpoints",
     "C13": "an attempt that was stopped and replaced goes on: it changes nothing and exits with 75",
     "C15": "resume without one component: refused by its name, never a silent default",
+    "S12": "secrets: a recipe that holds one is refused without repeating it; those of the environment stay there",
+    "S13": "Ray without a token: nothing runs for outsiders, no cluster is used",
+    "S14": "the token file: readable by its owner only, whatever the umask",
+    "S15": "sockets: none without authentication beyond loopback",
+    "S16": "foreign Host headers: refused",
+    "S17": "requests of other web sites: refused, whatever their method",
+    "S18": "anonymous writes to the local UI: possible from this machine only, as documented",
+    "S19": "artifact paths and model sources that leave the store: refused, nothing read or written",
+    "S20": "packages with known holes: refused at the start of every verb, with both versions",
 }
 
 

@@ -1,4 +1,4 @@
-"""Attacks on the data plane, each tried in a child process that an audit hook watches.
+"""Attacks by data, places, recipes and weights, each tried in a child process that an audit hook watches.
 
     python -m tests.faults.attempts FOLDER
 
@@ -12,51 +12,24 @@ import os
 import pickle  # noqa: TID251 - to see that the watch sees it
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import psutil
 
-from jobs.__main__ import main as kindred
 from pipeline.data.description import Description
-from pipeline.errors import KindredError, Problems
 from pipeline.strict_yaml import load_yaml
-from tests.faults import attack_files, foreign_archive
+from tests.faults import attack_files, foreign_archive, weight_attempts
 from tests.faults.foreign_archive import samples, tar
+from tests.faults.watch import Attempt, Outcome, attempted, run_verb, watch
 from tests.pipeline.data.raw_files_of_a_user import describe, ingest_toy, write_raw
 
 ROOT = Path(__file__).parents[2]
-WATCHED = frozenset(
-    {"pickle.find_class", "os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "ctypes.dlopen"}
-    | {"socket.connect", "socket.getaddrinfo", "urllib.Request", "shutil.unpack_archive"}
-)
 # What readers of WebDataset shards elsewhere obey.
 ENVIRONMENT = {
     "GOPEN_REWRITE": "=pipe:touch canary;", "USE_AIS_FOR": "http:https:s3:gs", "WDS_CACHE": "canary",
     "WDS_REWRITE": "=pipe:touch canary", "GOPEN_VERBOSE": "1",
 }  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What became of an attempt. code, exit_code: of its error, "" and 0 where it passed; events: what was seen."""
-
-    code: str
-    exit_code: int
-    message: str
-    events: list[str]
-    grown_mib: float
-    seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Attempt:
-    """prepare: writes the attack into a folder; act: what a user would do with it."""
-
-    prepare: Callable[[Path], object]
-    act: Callable[[Path], object]
 
 
 def archive(*extra: tuple[str, bytes], ignore: str | None = None, **changes: object) -> Attempt:
@@ -85,27 +58,12 @@ def raw(description: Description, name: str, payload: Callable[[], bytes]) -> At
 
 def place(text: str) -> Attempt:
     """A place that is no folder, given to a verb."""
-    return Attempt(lambda folder: None, lambda folder: _verb("verify", text, folder=folder))
+    return Attempt(lambda folder: None, lambda folder: run_verb("verify", text, folder=folder))
 
 
 def yaml(text: str) -> Attempt:
     """A recipe."""
     return Attempt(lambda folder: (folder / "r.yaml").write_text(text), lambda folder: load_yaml(folder / "r.yaml"))
-
-
-def _verb(*arguments: str, folder: Path) -> None:
-    os.chdir(folder)
-    sys.stderr = stream = io.StringIO()
-    try:
-        code = kindred(arguments)
-    finally:
-        sys.stderr = sys.__stderr__
-    if code:
-        raise _Exit(code, stream.getvalue())
-
-
-class _Exit(Exception):
-    """The exit code of a verb and what it said."""
 
 
 NPZ = describe(
@@ -162,6 +120,7 @@ ATTEMPTS: Mapping[str, Attempt] = {
     ),
     "alias-bomb": yaml(attack_files.alias_bomb()),
     "python-tag": yaml("!!python/object/apply:os.system ['touch canary']"),
+    **weight_attempts.ATTEMPTS,
 }  # fmt: skip
 
 
@@ -182,35 +141,6 @@ def outcomes(root: Path) -> dict[str, Outcome]:
     return {name: Outcome(**found) for name, found in json.loads(child.stdout.splitlines()[-1]).items()}
 
 
-def _try(attempt: Attempt, folder: Path, events: list[str]) -> Outcome:
-    code, exit_code, message = "", 0, ""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before, started = psutil.Process().memory_info().rss, time.perf_counter()
-    events.clear()
-    try:
-        attempt.act(folder)
-    except KindredError as error:
-        first = error.problems[0] if isinstance(error, Problems) else error
-        code, exit_code, message = first.code, error.exit_code, str(error)
-    except _Exit as error:
-        exit_code, message = error.args
-    seen = sorted(set(events))
-    peak = next(int(s.split()[1]) for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM"))
-    return Outcome(code, exit_code, message, seen, peak / 1024 - before / 2**20, time.perf_counter() - started)
-
-
-def _watch(events: list[str], root: Path) -> None:
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
-        if event in WATCHED:
-            events.append(event)
-        elif event == "open" and isinstance(arguments[0], str) and isinstance(arguments[2], int):
-            written = arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            if written and not os.path.abspath(arguments[0]).startswith((str(root), "/dev/", "/proc/")):
-                events.append(f"open {arguments[0]}")
-
-    sys.addaudithook(hook)
-
-
 def main(root: Path) -> None:
     """Try everything; what an undamaged ingest loads and allocates is there before."""
     events: list[str] = []
@@ -220,10 +150,11 @@ def main(root: Path) -> None:
     good.act(root / "warm")
     write_raw(root / "warm" / "raw")
     ingest_toy(describe(), root / "warm" / "raw", root / "warm" / "toy")
-    _try(place("nowhere"), root / "warm", events)
+    attempted(place("nowhere"), root / "warm", events)
+    weight_attempts.train(root)
     np.load(io.BytesIO(foreign_archive.npy(np.zeros(3))))
-    _watch(events, root)
-    found = {name: dataclasses.asdict(_try(a, root / name, events)) for name, a in ATTEMPTS.items()}
+    watch(events, root)
+    found = {name: dataclasses.asdict(attempted(a, root / name, events)) for name, a in ATTEMPTS.items()}
     print(json.dumps(found))
 
 

@@ -1,33 +1,12 @@
 """Hostile input: nothing runs, nothing is written elsewhere, no memory is taken, and each refusal says what to do."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from jobs.__main__ import main
-from tests.faults import attempts
-from tests.faults.attempts import CODE_TYPES, Outcome
-
-Outcomes = dict[str, Outcome]
-
-
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    root = tmp_path_factory.mktemp("hostile").resolve() / "attempts"
-    attempts.prepare(root)
-    return attempts.outcomes(root)
-
-
-def check(outcomes: Outcomes, names: Sequence[str], *, code: str, exit_code: int) -> None:
-    """Refused by name, with a fix, without running, writing, connecting or allocating anything."""
-    for name in names:
-        found = outcomes[name]
-        assert (code in found.message, found.exit_code) == (True, exit_code), (name, found)
-        assert "Fix: " in found.message, (name, found.message)
-        assert found.events == [], name
-        assert found.grown_mib < 50, name
-        assert found.seconds < 5, name
+from tests.faults.attempts import CODE_TYPES
+from tests.faults.conftest import Outcomes, check
 
 
 def test_the_watch_sees_code_files_and_memory(outcomes: Outcomes) -> None:

@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name, _validate_param, _validate_tag
 
-from jobs._mlflow_names import MAX_NAME, MAX_PARAM, MAX_TAG, flatten, mlflow_name, mlflow_number, mlflow_text, redact
+from jobs._mlflow_names import MAX_NAME, MAX_PARAM, MAX_TAG, flatten, mlflow_name, mlflow_number, mlflow_text
+from pipeline.credentials import redact
 
 NAMES = st.one_of(st.text(), st.text("ab/.", max_size=12), st.text(min_size=251, max_size=400))
 

@@ -87,7 +87,7 @@ def test_loopback_is_not_asked_unless_it_is_named(kindred: Kindred, server: Faul
 
 
 @pytest.mark.parametrize(
-    ("place", "code"), [("pipe:touch canary", 77), ("http://u:hunter2@h/x", 77), ("simplecache::s3://b", 77), ("-", 77)]
+    ("place", "code"), [("pipe:touch canary", 77), ("http://u:hunter2@h/x", 64), ("simplecache::s3://b", 77), ("-", 77)]
 )
 def test_what_is_no_place_runs_nothing_and_tells_no_secret(
     kindred: Kindred, tmp_path: Path, place: str, code: int

@@ -182,5 +182,5 @@ def test_a_stream_that_nobody_has_is_no_trouble_for_several_workers(
 def test_a_worker_whose_labels_have_changed_stops(together: Path, world: int) -> None:
     said = _results(together, world, "flip")
 
-    assert said[:-1] == ["agreed"] * (world - 1)
-    assert "RANK_DESYNC: workers have different pseudo-labels at step 16" in said[-1]
+    assert len(said) == world
+    assert all("RANK_DESYNC: workers have different pseudo-labels at step 16" in each for each in said)
