@@ -3,20 +3,17 @@
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
+
 from tests.e2e.conftest import RECIPE, ROOT
+from tests.free_port import free_port
 
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+LOST_NODE_SEEN_QUICKLY = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
 
 
 class Cluster:
@@ -25,6 +22,7 @@ class Cluster:
     def __init__(self, folder: Path, *, cpus: int = 4, variables: dict[str, str] | None = None) -> None:
         self.folder, self.address = folder, f"http://127.0.0.1:{free_port()}"
         self.control_store = f"127.0.0.1:{free_port()}"
+        self.tracking = f"sqlite:///{folder}/m.db"
         self.nodes: list[subprocess.Popen[bytes]] = []
         token = folder / "token"
         token.touch(mode=0o600)
@@ -74,10 +72,19 @@ class Cluster:
     def submit(self, verb: str, *arguments: str, recipe: Path = RECIPE) -> subprocess.CompletedProcess[str]:
         """kindred submit, to its end."""
         given = [sys.executable, "-m", "jobs", "submit", verb, str(recipe), *arguments]
-        command = [*given, "--address", self.address, "--env", f"MLFLOW_TRACKING_URI=sqlite:///{self.folder}/m.db"]
+        command = [*given, "--address", self.address, "--env", f"MLFLOW_TRACKING_URI={self.tracking}"]
         return subprocess.run(
             [*command, "--json"], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
+
+    def workers(self) -> list[psutil.Process]:
+        """Training workers, on any node."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            line, variables = " ".join(process.info["cmdline"] or []), process.info["environ"] or {}
+            if "RayTrainWorker" in line and variables.get("HOME") == str(self.folder):
+                found.append(process)
+        return found
 
     def stop(self) -> None:
         """Nothing of it is needed: no process may outlive the test."""

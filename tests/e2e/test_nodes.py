@@ -5,15 +5,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import psutil
 import pytest
 
-from pipeline.tracking import read_spool
 from tests.e2e.conftest import command, environment, kindred, result_of, verify_run
-from tests.e2e.ray_cluster import Cluster
-from tests.faults.chaos_faults import wait_for
+from tests.e2e.ray_cluster import LOST_NODE_SEEN_QUICKLY, Cluster
+from tests.faults.chaos_faults import last_step, wait_for
 
-SEEN_QUICKLY = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
 LONG = "pretrain.epochs=40"
 
 
@@ -26,7 +23,7 @@ def test_a_node_that_is_lost_and_another_that_joins_change_nothing(ingested: Pat
         expected = result_of(
             kindred("pretrain", f"out={folder}/whole", data, LONG, "pretrain.workers=0", folder=folder)
         )
-        cluster = Cluster(folder, cpus=1, variables=SEEN_QUICKLY)
+        cluster = Cluster(folder, cpus=1, variables=LOST_NODE_SEEN_QUICKLY)
         try:
             cluster.add_node(cpus=1)
             found = _disturbed(cluster, folder, data)
@@ -49,35 +46,19 @@ def _disturbed(cluster: Cluster, folder: Path, data: str) -> dict[str, object]:
             command("pretrain", *given), cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=err, text=True
         )
     _reach(job, run, 8)
-    assert len(_workers(folder)) == 2
+    assert len(cluster.workers()) == 2
     cluster.kill_node()
-    lost = _last_step(run)
+    lost = last_step(run)
     _reach(job, run, lost + 4)
-    assert len(_workers(folder)) == 1
+    assert len(cluster.workers()) == 1
     cluster.add_node(cpus=1)
-    wait_for(lambda: len(_workers(folder)) == 2 or job.poll() is not None, seconds=120)
-    _reach(job, run, _last_step(run) + 2)
+    wait_for(lambda: len(cluster.workers()) == 2 or job.poll() is not None, seconds=120)
+    _reach(job, run, last_step(run) + 2)
     out, _ = job.communicate(timeout=300)
     assert job.returncode == 0, (folder / "err").read_text()
     return json.loads(out.splitlines()[-1])
 
 
 def _reach(job: subprocess.Popen[str], run: Path, step: int) -> None:
-    wait_for(lambda: job.poll() is not None or _last_step(run) >= step, seconds=200)
+    wait_for(lambda: job.poll() is not None or last_step(run) >= step, seconds=200)
     assert job.poll() is None, "the job ended early"
-
-
-def _last_step(run: Path) -> int:
-    path = run / "tracking" / "pretrain.jsonl"
-    records = read_spool(path)[0] if path.exists() else []
-    return max((record.step for record in records if record.kind == "metrics"), default=0)
-
-
-def _workers(folder: Path) -> list[psutil.Process]:
-    """Training workers of this cluster."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if "RayTrainWorker" in line and process.environ().get("HOME") == str(folder):
-            found.append(process)
-    return found

@@ -26,9 +26,8 @@ from pathlib import Path
 import psutil
 from mlflow import MlflowClient
 
-from pipeline.tracking import read_spool
 from tests.e2e.conftest import command, environment, kindred, result_of, verify_run
-from tests.faults.chaos_faults import FAULTS, ON_RAY, Job, newest_checkpoint, wait_for
+from tests.faults.chaos_faults import FAULTS, ON_RAY, Job, last_step, newest_checkpoint, wait_for
 
 STEPS = ["pretrain.epochs=10", "pretrain.hang_after_s=10", "pretrain.max_failures=20"]
 AGAIN = {75, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
@@ -124,7 +123,7 @@ def _inject(
 
     False when the job has ended. `children` gets what ran below the job.
     """
-    last = _last_step(run)
+    last = last_step(run)
     target = last + campaign.draw.randint(1, 8)
     if not _reached(run, target, process):
         return False
@@ -136,7 +135,7 @@ def _inject(
     if name == "C05" and len(list((run / "pretrain" / "checkpoints").glob("step-*"))) < 2:
         return True  # with one checkpoint damaged there is nothing to fall back to
     job = Job(process, run, place / "mlflow.db", campaign.draw)
-    started, before = time.monotonic(), _last_step(run)
+    started, before = time.monotonic(), last_step(run)
     try:
         children.update(process.children(recursive=True))
         injected = FAULTS[name](job)
@@ -152,14 +151,8 @@ def _inject(
 
 def _reached(run: Path, step: int, process: psutil.Popen) -> bool:
     """Whether the spool got a later record of this step or more before the job ended."""
-    wait_for(lambda: process.poll() is not None or _last_step(run) >= step, seconds=280)
+    wait_for(lambda: process.poll() is not None or last_step(run) >= step, seconds=280)
     return process.poll() is None
-
-
-def _last_step(run: Path) -> int:
-    path = run / "tracking" / "pretrain.jsonl"
-    records = read_spool(path)[0] if path.exists() else []
-    return max((record.step for record in records if record.kind == "metrics"), default=0)
 
 
 def _check(campaign: Campaign, run: Path, place: Path) -> None:
@@ -170,7 +163,7 @@ def _check(campaign: Campaign, run: Path, place: Path) -> None:
             campaign.wrong.append(f"{label}: {key} {result[key]} instead of {campaign.expected[key]}")
     if (proof := verify_run(str(run), folder=place)).returncode:
         campaign.wrong.append(f"{label}: the ledger does not prove it: {proof.stdout[-300:]}")
-    if not newest_checkpoint(run).name.endswith(f"{_last_step(run):08d}"):
+    if not newest_checkpoint(run).name.endswith(f"{last_step(run):08d}"):
         campaign.wrong.append(f"{label}: the last checkpoint is not of the last step")
     campaign.wrong += [f"{label}: MLflow: {text}" for text in _tracking_faults(run, place)]
 
@@ -194,8 +187,8 @@ def _tracking_faults(run: Path, place: Path) -> list[str]:
         return [f"{len(runs)} pretrain runs"]
     found = [] if runs[0].info.status == "FINISHED" else [f"status {runs[0].info.status}"]
     steps = [point.step for point in client.get_metric_history(runs[0].info.run_id, "pretrain/loss/total")]
-    if sorted(steps) != list(range(1, _last_step(run) + 1)):
-        found.append(f"{len(steps)} points of {_last_step(run)} steps")
+    if sorted(steps) != list(range(1, last_step(run) + 1)):
+        found.append(f"{len(steps)} points of {last_step(run)} steps")
     return found
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.tracking import read_spool
+
 RAY_DAEMONS = ("raylet", "gcs_server")
 
 
@@ -147,6 +149,13 @@ ON_RAY = {"P01", "P03", "P05", "P10"}
 def newest_checkpoint(folder: Path) -> Path:
     """The last complete checkpoint of a run folder's pretraining."""
     return max((folder / "pretrain" / "checkpoints").glob("step-*"))
+
+
+def last_step(folder: Path) -> int:
+    """The last step that a run folder's pretraining has logged."""
+    path = folder / "tracking" / "pretrain.jsonl"
+    records = read_spool(path)[0] if path.exists() else []
+    return max((record.step for record in records if record.kind == "metrics"), default=0)
 
 
 def wait_for(ready: Callable[[], bool], *, seconds: float = 60) -> None:

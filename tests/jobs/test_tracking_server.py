@@ -23,7 +23,7 @@ from jobs.ui import server_command
 from pipeline.errors import TrackingError
 from pipeline.tracking import Spool
 from tests.faulty_proxy import Fault, FaultyProxy, answer, cut, faulty, half_close, late, reset, silence, trickle
-from tests.jobs.test_ui import free_port
+from tests.free_port import free_port
 from tests.jobs.tracked_folder import log_steps, points, runs
 
 QUICK: dict[str, Fault] = {
