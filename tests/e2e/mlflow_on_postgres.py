@@ -72,5 +72,6 @@ class MlflowOnPostgres:
     def stop(self) -> None:
         """End both."""
         for server, end in reversed(self.running):
-            os.killpg(server.pid, end)
+            if server.poll() is None:
+                os.killpg(server.pid, end)
             server.wait()
