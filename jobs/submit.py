@@ -9,7 +9,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Result = dict[str, JsonValue]
 _FINAL = {"SUCCEEDED", "FAILED", "STOPPED"}
+_AGENT_S = 60  # a head that has just started refuses jobs until its agent runs
 _STOP = "RAY_JOB_STOP_WAIT_TIME_S"  # from SIGTERM to SIGKILL: Ray's 3 s do not suffice for a checkpoint
 
 
@@ -156,8 +157,8 @@ def _start(client: "JobSubmissionClient", job: Job, name: str, overrides: Sequen
         }
         if job.lock is not None:
             runtime["pip"] = [line for line in job.lock.read_text().splitlines() if line and line[0] not in "#-"]
-        try:
-            client.submit_job(
+        _submit_once(
+            lambda: client.submit_job(
                 entrypoint=shlex.join(words),
                 submission_id=name,
                 runtime_env=runtime,
@@ -165,9 +166,22 @@ def _start(client: "JobSubmissionClient", job: Job, name: str, overrides: Sequen
                 entrypoint_num_cpus=job.resources.cpus,
                 entrypoint_num_gpus=job.resources.gpus,
             )
+        )
+
+
+def _submit_once(submit_job: Callable[[], str]) -> None:
+    deadline = time.monotonic() + _AGENT_S
+    while True:
+        try:
+            submit_job()
         except RuntimeError as error:
-            if "already exists" not in str(error):  # somebody else submitted the very same job meanwhile
+            if "already exists" in str(error):  # somebody else submitted the very same job meanwhile
+                return
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
                 raise
+            time.sleep(1)
+        else:
+            return
 
 
 def _follow(client: "JobSubmissionClient", name: str, started: float) -> dict[str, JsonValue]:
