@@ -27,6 +27,7 @@ from pipeline.errors import ClusterLost, EnvironmentFault, Preempted, SecurityEr
 ResultT = TypeVar("ResultT")
 _log = logging.getLogger(__name__)
 
+_WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 OBJECT_STORE_BYTES = 128 << 20  # nothing large passes through it: shards are read by the workers themselves
 
 RESIZE_EVERY_S = 10.0
@@ -37,7 +38,6 @@ RAY_ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "2.0",
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",  # a worker without peers that is stopped; Ray waits ten minutes
     "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_ENABLE_STATE_ACTOR_RECONCILIATION": "0",
     "RAY_enable_metrics_collection": "0",
     "RAY_event_stats": "0",
@@ -196,8 +196,8 @@ def _prepare_environment(*, elastic: bool) -> None:
     os.environ.setdefault(LOOPBACK_ONLY, "0")
     if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
         _private_token()
-    if not address:
-        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(PRIVATE_RECONNECT_S))
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(PRIVATE_RECONNECT_S))
+    os.environ.setdefault(_WATCHER, "0")  # this machine alone: the driver is told itself
 
 
 def _connect(workers: Workers) -> bool:
@@ -223,6 +223,13 @@ def _connect(workers: Workers) -> bool:
         logging_level=logging.WARNING,
     )
     return True
+
+
+def reclaimed() -> bool:
+    """Whether a machine of this worker group is about to be taken away. Collective, and slow: ask every few seconds."""
+    from ray.train import get_preemption_info
+
+    return os.environ.get(_WATCHER) != "0" and get_preemption_info() is not None
 
 
 def require_token(address: str) -> None:

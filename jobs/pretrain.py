@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from jobs._console import Console
 from jobs._hangs import Hangs, hang_stacks, signs_of_life
 from jobs._poison_step import StepsOfAttempts, refuse_repeated
-from jobs._ray import Workers, launch
+from jobs._ray import Workers, launch, reclaimed
 from jobs._run_folder import write_json
 from jobs._signals import STOP_FILE, graceful_stop
 from jobs._stragglers import Stragglers
@@ -169,6 +169,7 @@ def _fit(
             watchdog=Watchdog(hang_stacks(folder, worker.rank), floor_s=config.hang_after_s) if on_ray else Watchdog(),
             device=device,
             stop=stop.exists,
+            reclaimed=reclaimed if on_ray else lambda: False,
             before_step=before_step,
             on_step=Console().training if worker.world == 1 else lambda step, total, metrics: None,
         )

@@ -42,7 +42,7 @@ class Fit:
     """Everything `run` needs. `read` turns sample indices into a micro-batch; `stop` asks for a graceful end.
 
     `ledger` is the file that records what was trained on; None means none is kept. `watchdog` ends the
-    process when a step hangs.
+    process when a step hangs. `reclaimed`, collective, says that a machine will soon be gone: a checkpoint follows.
     """
 
     task: Task
@@ -59,6 +59,7 @@ class Fit:
     watchdog: Watchdog = field(default_factory=Watchdog)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     stop: Callable[[], bool] = lambda: False
+    reclaimed: Callable[[], bool] = lambda: False
     before_step: Callable[[int], None] = lambda step: None
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, metrics: None
     after_epoch: Callable[[int], bool] = lambda epoch: False
@@ -122,7 +123,7 @@ class _Loop:
             seed=fit.seed,
         )
         self.parameters = [p for group in self.state.optimizer.param_groups for p in group["params"]]
-        self.waited = 0.0
+        self.waited, self.noticed = 0.0, False
         self.roll_call = RollCall(fit.worker, fit.device)
         self.logged = (0.0, 0)
         self.saved, self.saved_step = "", 0
@@ -212,7 +213,11 @@ class _Loop:
             self._save()
 
     def _stop_if_asked(self, cursor: Cursor) -> None:
-        if not self.roll_call(self.state.step, cursor, stop=self.fit.stop()):
+        heard = self.roll_call(self.state.step, cursor, stop=self.fit.stop())
+        if heard.due and not self.noticed and self.fit.reclaimed():
+            self.noticed = True
+            self._save()
+        if not heard.stop:
             return
         if self.state.step != self.saved_step:
             self._save()

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,16 @@ from pipeline.worker import Worker
 
 FIELDS = ("step", "epoch", "batch", "loss", "gradient", "weights")
 
+ASK_EVERY_S = 5.0
+"""How often the surroundings are asked what costs too much to ask at every step."""
+
+
+class Heard(NamedTuple):
+    """stop: a worker asks to. due: it is time to ask the surroundings, on every worker."""
+
+    stop: bool
+    due: bool
+
 
 class RollCall:
     """Of one worker. device: where collectives want their tensors."""
@@ -27,6 +38,7 @@ class RollCall:
         self.bits = [0, 0, 0]
         self.seconds = [0.0, 0.0]
         self.heard: deque[Tensor] = deque(maxlen=100)
+        self.asked = time.monotonic()
 
     def note(self, loss: float, gradient: float, weights: int) -> None:
         """Numbers of the last step that must be the same bits everywhere; 0 for what need not."""
@@ -38,16 +50,19 @@ class RollCall:
             torch.cuda.current_stream(self.device).synchronize()
         self.seconds = [seconds / micro_batches for seconds in (waited, time.perf_counter() - began)]
 
-    def __call__(self, step: int, cursor: Cursor, *, stop: bool) -> bool:
-        """Whether any worker asks to stop. Collective. Every worker raises TrainingHealthError where they differ."""
-        if self.worker.world == 1:
-            return stop
-        micros = [int(1e6 * seconds) for seconds in self.seconds]
-        row = torch.tensor([step, cursor.epoch, cursor.step, *self.bits, *micros, stop], device=self.device)
-        table = torch.stack(self.worker.gather([row], self.worker.world)).cpu()
-        self._refuse_drift(table[:, : len(FIELDS)], step)
-        self.heard.append(table[:, len(FIELDS) : -1])
-        return bool(table[:, -1].any())
+    def __call__(self, step: int, cursor: Cursor, *, stop: bool) -> Heard:
+        """What all workers hear. Collective. Every worker raises TrainingHealthError where they differ."""
+        due = time.monotonic() - self.asked > ASK_EVERY_S
+        if self.worker.world > 1:
+            micros = [int(1e6 * seconds) for seconds in self.seconds]
+            row = torch.tensor([step, cursor.epoch, cursor.step, *self.bits, *micros, stop, due], device=self.device)
+            table = torch.stack(self.worker.gather([row], self.worker.world)).cpu()
+            self._refuse_drift(table[:, : len(FIELDS)], step)
+            self.heard.append(table[:, len(FIELDS) : -2])
+            stop, due = bool(table[:, -2].any()), bool(table[0, -1])
+        if due:
+            self.asked = time.monotonic()
+        return Heard(stop, due)
 
     def _refuse_drift(self, said: Tensor, step: int) -> None:
         differs = (said != said[0]).nonzero().tolist()

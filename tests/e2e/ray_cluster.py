@@ -46,6 +46,21 @@ class Cluster:
         """One more, and wait until it has joined."""
         self._start(f"--address={self.control_store}", f"--num-cpus={cpus}")
 
+    def announce_the_end_of_a_node(self, seconds: int) -> None:
+        """What a cloud's notice does: a worker's node will be gone in so many seconds."""
+        script = (
+            "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False);"
+            "print(next(n['NodeID'] for n in ray.nodes() if 'node:__internal_head__' not in n['Resources']))"
+        )
+        asked = [sys.executable, "-c", script, self.control_store]
+        node = subprocess.run(asked, env=self.environment, check=True, capture_output=True, text=True).stdout.split()[
+            -1
+        ]
+        told = [f"--address={self.control_store}", f"--node-id={node}", "--reason=DRAIN_NODE_REASON_PREEMPTION"]
+        options = [*told, "--reason-message=reclaimed", f"--deadline-remaining-seconds={seconds}"]
+        command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", *options]
+        subprocess.run(command, env=self.environment, check=True, capture_output=True)
+
     def kill_node(self) -> None:
         """kill -9 of the last node and all its processes at once, as a machine that is gone."""
         node = self.nodes.pop()

@@ -40,11 +40,7 @@ def _disturbed(cluster: Cluster, folder: Path, data: str) -> dict[str, object]:
     """Two workers, one after the loss, two again."""
     run = folder / "run"
     given = [f"out={run}", data, LONG, "pretrain.workers=2", "pretrain.min_workers=1", "pretrain.checkpoint_every=2"]
-    variables = environment(folder) | cluster.environment | {"RAY_ADDRESS": cluster.control_store}
-    with (folder / "err").open("w") as err:
-        job = subprocess.Popen(
-            command("pretrain", *given), cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=err, text=True
-        )
+    job = _start(cluster, folder, given)
     _reach(job, run, 8)
     assert len(cluster.workers()) == 2
     cluster.kill_node()
@@ -59,6 +55,39 @@ def _disturbed(cluster: Cluster, folder: Path, data: str) -> dict[str, object]:
     return json.loads(out.splitlines()[-1])
 
 
+def _start(cluster: Cluster, folder: Path, given: list[str]) -> subprocess.Popen[str]:
+    variables = environment(folder) | cluster.environment | {"RAY_ADDRESS": cluster.control_store}
+    with (folder / "err").open("w") as err:
+        return subprocess.Popen(
+            command("pretrain", *given), cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=err, text=True
+        )
+
+
 def _reach(job: subprocess.Popen[str], run: Path, step: int) -> None:
     wait_for(lambda: job.poll() is not None or last_step(run) >= step, seconds=200)
     assert job.poll() is None, "the job ended early"
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_node_that_will_be_reclaimed_is_told_in_time_for_a_checkpoint(ingested: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as made:
+        folder, data = Path(made), f"data.path={ingested}/data"
+        run, cluster = folder / "run", Cluster(folder, cpus=1, variables=LOST_NODE_SEEN_QUICKLY)
+        try:
+            cluster.add_node(cpus=1)
+            given = [f"out={run}", data, LONG, "pretrain.workers=2", "pretrain.checkpoint_every=1000"]
+            job = _start(cluster, folder, given)
+            _reach(job, run, 8)
+            cluster.announce_the_end_of_a_node(seconds=300)
+            checkpoints = run / "pretrain" / "checkpoints"
+            wait_for(lambda: any(checkpoints.glob("step-*")) or job.poll() is not None, seconds=100)
+            noticed = last_step(run)
+            job.kill()
+            job.wait()
+        finally:
+            cluster.stop()
+
+        (found,) = checkpoints.glob("step-*")
+        assert 8 <= int(found.name.removeprefix("step-")) <= noticed + 10
