@@ -8,6 +8,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
 
 from tests.e2e.conftest import RECIPE, ROOT
 
@@ -25,6 +28,7 @@ class Cluster:
     def __init__(self, folder: Path, *, cpus: int = 4, variables: dict[str, str] | None = None) -> None:
         self.folder, self.address = folder, f"http://127.0.0.1:{free_port()}"
         self.control_store = f"127.0.0.1:{free_port()}"
+        self.metrics = f"http://127.0.0.1:{free_port()}/metrics"
         self.nodes: list[subprocess.Popen[bytes]] = []
         token = folder / "token"
         token.touch(mode=0o600)
@@ -41,6 +45,7 @@ class Cluster:
         }
         self._start(
             *("--head", "--dashboard-host=127.0.0.1", f"--port={self.control_store.rpartition(':')[2]}"),
+            f"--metrics-export-port={urlsplit(self.metrics).port}",
             *(f"--dashboard-port={self.address.rpartition(':')[2]}", f"--temp-dir={folder}/ray", f"--num-cpus={cpus}"),
         )
 
@@ -53,6 +58,15 @@ class Cluster:
         node = self.nodes.pop()
         os.killpg(node.pid, signal.SIGKILL)
         node.wait()
+
+    def training_workers(self) -> list[psutil.Process]:
+        """On all nodes."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            line = " ".join(process.info["cmdline"] or [])
+            if "RayTrainWorker" in line and process.environ().get("HOME") == str(self.folder):
+                found.append(process)
+        return found
 
     def _start(self, *options: str) -> None:
         log = self.folder / f"node-{len(self.nodes)}-{time.monotonic_ns()}.log"

@@ -5,7 +5,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import psutil
 import pytest
 
 from pipeline.tracking import read_spool
@@ -49,13 +48,13 @@ def _disturbed(cluster: Cluster, folder: Path, data: str) -> dict[str, object]:
             command("pretrain", *given), cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=err, text=True
         )
     _reach(job, run, 8)
-    assert len(_workers(folder)) == 2
+    assert len(cluster.training_workers()) == 2
     cluster.kill_node()
     lost = _last_step(run)
     _reach(job, run, lost + 4)
-    assert len(_workers(folder)) == 1
+    assert len(cluster.training_workers()) == 1
     cluster.add_node(cpus=1)
-    wait_for(lambda: len(_workers(folder)) == 2 or job.poll() is not None, seconds=120)
+    wait_for(lambda: len(cluster.training_workers()) == 2 or job.poll() is not None, seconds=120)
     _reach(job, run, _last_step(run) + 2)
     out, _ = job.communicate(timeout=300)
     assert job.returncode == 0, (folder / "err").read_text()
@@ -71,13 +70,3 @@ def _last_step(run: Path) -> int:
     path = run / "tracking" / "pretrain.jsonl"
     records = read_spool(path)[0] if path.exists() else []
     return max((record.step for record in records if record.kind == "metrics"), default=0)
-
-
-def _workers(folder: Path) -> list[psutil.Process]:
-    """Training workers of this cluster."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if "RayTrainWorker" in line and process.environ().get("HOME") == str(folder):
-            found.append(process)
-    return found
