@@ -32,6 +32,10 @@ class StepsOfAttempts:
             self._offset = os.fstat(self._descriptor).st_size
         os.pwrite(self._descriptor, np.int64(step).tobytes(), self._offset)
 
+    def count(self) -> int:
+        """Attempts so far that reached a step."""
+        return self.path.stat().st_size // np.int64().itemsize if self.path.exists() else 0
+
     def repeated(self) -> int | None:
         """The step that the last two attempts ended in, if it was the same."""
         if not self.path.exists():

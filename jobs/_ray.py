@@ -33,18 +33,20 @@ OBJECT_STORE_BYTES = 128 << 20  # nothing large passes through it: shards are re
 RESIZE_EVERY_S = 10.0
 """How often an elastic group looks for room to grow; Ray's 60 s leave a node idle for a minute."""
 
-# A private Ray's own metrics, events and reports are read by nobody and cost a tenth of two cores.
+# Ray's own events and reports are read by nobody here and cost a tenth of two cores.
 RAY_ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "2.0",
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",  # a worker without peers that is stopped; Ray waits ten minutes
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_STATE_ACTOR_RECONCILIATION": "0",
-    "RAY_enable_metrics_collection": "0",
     "RAY_event_stats": "0",
     "RAY_task_events_report_interval_ms": "0",
     "RAY_raylet_report_resources_period_milliseconds": "1000",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+
+# A private Ray's metrics are read by nobody either; those of a shared cluster include our own (jobs/_gauges.py).
+PRIVATE_ENVIRONMENT = {"RAY_enable_metrics_collection": "0"}
 
 # Off, a private Ray has the address 127.0.0.1. Else its metrics answer the whole network without a token.
 LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -193,6 +195,8 @@ def _prepare_environment(*, elastic: bool) -> None:
     if address:
         require_token(address)
         return
+    for name, value in PRIVATE_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     os.environ.setdefault(LOOPBACK_ONLY, "0")
     if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
         _private_token()

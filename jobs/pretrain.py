@@ -12,6 +12,7 @@ import torch.distributed as dist
 from pydantic import JsonValue
 
 from jobs._console import Console
+from jobs._gauges import TrainingGauges
 from jobs._hangs import Hangs, hang_stacks, signs_of_life
 from jobs._poison_step import StepsOfAttempts, refuse_repeated
 from jobs._ray import Workers, launch, reclaimed
@@ -89,22 +90,23 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
 
 
 class _Follow:
-    """Shows what the workers log, and their hangs: they have no terminal."""
+    """Shows what the workers log, and their hangs: they have no terminal. A shared cluster exports it too."""
 
     def __init__(self, folder: Path, total: int) -> None:
         self.path, self.total, self.console = _spool_path(folder), total, Console()
-        self.hangs, self.stragglers = Hangs(folder), Stragglers()
+        self.hangs, self.stragglers, self.gauges = Hangs(folder), Stragglers(), TrainingGauges(folder, total)
         self.offset = self.path.stat().st_size if self.path.exists() else 0
 
     def __call__(self) -> None:
         self.hangs()
         records, self.offset = read_spool(self.path, self.offset)
         for record in records:
-            values = record.floats()
-            shown = {name.removeprefix(PREFIX): value for name, value in values.items()}
             if record.kind == "metrics":
+                shown = {name.removeprefix(PREFIX): value for name, value in record.floats().items()}
                 self.stragglers(shown)
+                self.gauges.note(record.step, shown)
                 self.console.training(record.step, self.total, shown)
+        self.gauges.export()
 
 
 def train_worker(config: Mapping[str, JsonValue]) -> str:

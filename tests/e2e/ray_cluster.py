@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -23,6 +24,7 @@ class Cluster:
         self.folder, self.address = folder, f"http://127.0.0.1:{free_port()}"
         self.control_store = f"127.0.0.1:{free_port()}"
         self.tracking = f"sqlite:///{folder}/m.db"
+        self.metrics = f"http://127.0.0.1:{free_port()}/metrics"
         self.nodes: list[subprocess.Popen[bytes]] = []
         token = folder / "token"
         token.touch(mode=0o600)
@@ -39,6 +41,7 @@ class Cluster:
         }
         self._start(
             *("--head", "--dashboard-host=127.0.0.1", f"--port={self.control_store.rpartition(':')[2]}"),
+            f"--metrics-export-port={urlsplit(self.metrics).port}",
             *(f"--dashboard-port={self.address.rpartition(':')[2]}", f"--temp-dir={folder}/ray", f"--num-cpus={cpus}"),
         )
 

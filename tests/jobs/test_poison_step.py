@@ -29,5 +29,7 @@ def test_the_same_step_twice_in_a_row_names_its_samples(tmp_path: Path) -> None:
         refuse_repeated(attempts, order, keys)
 
     assert caught.value.got == {"step": 3, "samples": keys[order.batch(0, 3)].tolist(), "of": 4}
+    assert attempts.count() == 4
     attempts.forget()
+    assert attempts.count() == 0
     refuse_repeated(attempts, order, keys)
