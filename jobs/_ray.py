@@ -46,7 +46,11 @@ RAY_ENVIRONMENT = {
 }
 
 # A private Ray's metrics are read by nobody either; those of a shared cluster include our own (jobs/_gauges.py).
-PRIVATE_ENVIRONMENT = {"RAY_enable_metrics_collection": "0"}
+PRIVATE_ENVIRONMENT = {
+    "RAY_enable_metrics_collection": "0",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": str(PRIVATE_RECONNECT_S),
+    _WATCHER: "0",  # where this machine is taken away, the driver is told itself
+}
 
 # Off, a private Ray has the address 127.0.0.1. Else its metrics answer the whole network without a token.
 LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -200,8 +204,6 @@ def _prepare_environment(*, elastic: bool) -> None:
     os.environ.setdefault(LOOPBACK_ONLY, "0")
     if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
         _private_token()
-    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(PRIVATE_RECONNECT_S))
-    os.environ.setdefault(_WATCHER, "0")  # this machine alone: the driver is told itself
 
 
 def _connect(workers: Workers) -> bool:
