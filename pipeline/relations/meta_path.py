@@ -13,8 +13,8 @@ from pipeline.relations.ranges import ranges
 from pipeline.relations.samples import Samples, value_numbers
 from pipeline.relations.symmetrise import refuse_too_many, symmetrise
 
-MAX_PRODUCTS = 1 << 35
-"""Most meetings of two distinct rows at a middle node: some ten minutes of one core."""
+MAX_PRODUCTS = 1 << 34
+"""Most meetings of two distinct rows at a middle node: some fifteen minutes of one core."""
 _CHUNK = 1 << 22
 
 

@@ -8,7 +8,7 @@ from scipy import sparse
 
 MAX_PATHS = float(1 << 52)
 """Most paths from a row to itself: float64 counts no more of them, and of the sum of two, exactly."""
-_TILE_PRODUCTS = 1 << 23
+_TILE_PRODUCTS = 1 << 22
 
 
 @dataclass(frozen=True)
