@@ -61,8 +61,9 @@ def best_rows(half: sparse.csr_array, size: np.ndarray, top: int) -> Choices:
     row itself comes first with score 1. Equal scores are ordered by distance of the row numbers, cyclically, so that no
     row is everybody's choice. Costs `num_products` and memory of the answer; A is never held as a whole.
     """
-    diagonal, right = self_paths(half), half.T.tocsr()
-    products = np.cumsum(half.astype(bool) @ np.bincount(half.indices, minlength=half.shape[1]))
+    diagonal, right = self_paths(half), sparse.csr_array(half.T)
+    meetings = np.bincount(half.indices)[half.indices]
+    products = np.concatenate([[0], np.cumsum(meetings)])[half.indptr[1:]]
     starts = np.unique(products // _TILE_PRODUCTS, return_index=True)[1]
     tiles = [
         _best_of(path_sim(sparse.csr_array(half[low:high] @ right), diagonal, first=low), low, size, top)
@@ -91,13 +92,13 @@ def _best_of(scores: sparse.csr_array, low: int, size: np.ndarray, top: int) -> 
 
 def _strongest(scores: sparse.csr_array, low: int, num_rows: int, most: int) -> sparse.csr_array:
     """The `most` best entries of each row, in any order: partitions, as sorting whole rows takes most of the time."""
-    bounds = scores.indptr.astype(np.int64)
+    bounds = [int(bound) for bound in scores.indptr]
     kept = [
         begin + _strongest_of(scores.data[begin:end], (scores.indices[begin:end] - low - row) % num_rows, most)
-        for row, (begin, end) in enumerate(itertools.pairwise(bounds.tolist()))
+        for row, (begin, end) in enumerate(itertools.pairwise(bounds))
     ]
     positions = np.concatenate(kept)
-    ends = np.cumsum([0, *map(len, kept)])
+    ends = np.cumsum([0, *(len(each) for each in kept)])
     return sparse.csr_array((scores.data[positions], scores.indices[positions], ends), shape=scores.shape)
 
 

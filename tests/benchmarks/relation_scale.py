@@ -63,12 +63,13 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=[*RELATIONS, "k_means"], default=list(RELATIONS))
     parser.add_argument("--clusters", type=int, default=16_384)
     parser.add_argument("--iterations", type=int, default=1)
+    parser.add_argument("--build-only", action="store_true", help="without the report, which takes most of the time")
     parser.add_argument("--case", action="store_true", help="measure the one case in this process")
     options = parser.parse_args()
     if options.case:
         torch.set_num_threads(1)
         clustering = options.kinds[0] == "k_means"
-        measured = k_means(options) if clustering else relation(options.kinds[0], options.samples[0])
+        measured = k_means(options) if clustering else relation(options)
         print(json.dumps(measured))
         return
     for kind in options.kinds:
@@ -83,12 +84,14 @@ def _in_process(kind: str, samples: int, options: argparse.Namespace) -> Figures
     command = [sys.executable, "-m", "tests.benchmarks.relation_scale", "--case", "--kinds", kind]
     command += ["--samples", str(samples), "--clusters", str(options.clusters)]
     command += ["--iterations", str(options.iterations)]
+    command += ["--build-only"] if options.build_only else []
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
 
 
-def relation(kind: str, count: int) -> Figures:
+def relation(options: argparse.Namespace) -> Figures:
     """Build one relation, draw from it, report on it."""
+    kind, count = options.kinds[0], options.samples[0]
     index, config = made_up_index(count), RELATIONS[kind]
     rows = rows_of(index.rows("train"))
     with tempfile.TemporaryDirectory(prefix="kindred-bench-") as folder:
@@ -103,18 +106,20 @@ def relation(kind: str, count: int) -> Figures:
     for step in range(DRAWS):
         neighbours(anchors[step % len(anchors)], step)
     draw_ms = (time.process_time() - started) * 1000 / DRAWS
-    _, report_s, report_peak = measured(lambda: relation_report(config, built, Samples(kind, index, rows)))
     links = graph.num_links // 2
-    return {
+    found = {
         "links": links,
         "build_s": build_s,
         "peak_mib": peak,
         "peak_b/link": peak * (1 << 20) / links,
         "kept_b/link": kept_bytes(graph) / links,
         "draw_ms": draw_ms,
-        "report_s": report_s,
-        "report_mib": report_peak,
     }
+    if not options.build_only:
+        _, found["report_s"], found["report_mib"] = measured(
+            lambda: relation_report(config, built, Samples(kind, index, rows))
+        )
+    return found
 
 
 def measured(work: Callable[[], Result]) -> tuple[Result, float, float]:
