@@ -120,7 +120,16 @@ def _explain(kind: type[Config], details: ErrorDetails) -> ConfigError:
         return ConfigError(f"unknown key {path}", code="CONFIG_UNKNOWN_KEY", field=path, got=got, fix=fix)
     code = "CONFIG_MISSING" if details["type"] == "missing" else "CONFIG_VALUE"
     got = None if details["type"] == "missing" else _short(details)
-    return ConfigError(f"{path}: {details['msg']}", code=code, field=path, got=got)
+    return ConfigError(f"{path}: {details['msg']}", code=code, field=path, got=got, fix=_nearest_tag(kind, details))
+
+
+def _nearest_tag(kind: type[Config], details: ErrorDetails) -> str:
+    """What an unknown `kind` was perhaps meant to be; "" for other mistakes, and where nothing is near."""
+    if details["type"] != "union_tag_invalid":
+        return ""
+    known = [str(tag) for model in _models_at(kind, details["loc"]) for tag in _tags(model)]
+    near = difflib.get_close_matches(str(details.get("ctx", {}).get("tag")), known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def _short(details: ErrorDetails) -> str:

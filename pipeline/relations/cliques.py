@@ -45,9 +45,8 @@ class Cliques:
     def _degree(self, nodes: np.ndarray) -> np.ndarray:
         group = self.group[nodes]
         own_start, own_end = self._own(nodes)
-        size = np.diff(self.group_start)
-        known = size[group] if len(size) else np.zeros(len(nodes), np.int64)
-        return np.where(group >= 0, known - (own_end - own_start), 0)
+        size = self.group_start[group + 1] - self.group_start[group]  # of these nodes alone: there may be many groups
+        return np.where(group >= 0, size - (own_end - own_start), 0)
 
     def _own(self, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The members that a node is not linked to: itself, or its cell."""

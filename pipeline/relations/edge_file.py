@@ -40,8 +40,8 @@ def listed_edges(config: EdgesRelation, samples: Samples) -> Built:
     keys = pa.array(samples.index.key, pa.string())
     pairs, problems = _Pairs(), list[KindredError]()
     for rows in read_edge_rows(path, columns, field=samples.field("path")):
-        ends = [_positions(end, keys) for end in (rows.source, rows.target)]
-        problems += _unknown_keys(path, rows, ends, room=MAX_PROBLEMS - len(problems))
+        ends = _positions([rows.source, rows.target], keys)
+        problems += _unknown_keys(path, rows, ends, room=MAX_PROBLEMS - len(problems), known=keys)
         if not problems:
             _add(pairs, rows, ends, samples)
             refuse_too_many(2 * pairs.count, field=samples.field("path"), fix="list fewer links")
@@ -81,13 +81,18 @@ def _add(pairs: _Pairs, rows: EdgeRows, ends: list[pa.Array], samples: Samples) 
         pairs.weight.append(rows.weight[inside])
 
 
-def _positions(keys: pa.Array, known: pa.Array) -> pa.Array:
-    """Sample numbers, null for keys that are not known."""
-    return pc.call_function("index_in", [keys], pc.SetLookupOptions(value_set=known))
+def _positions(columns: list[pa.Array], known: pa.Array) -> list[pa.Array]:
+    """Sample numbers, null for keys that are not known; in one call, which hashes the known keys once."""
+    both = pa.chunked_array(columns, pa.string())
+    found = pc.call_function("index_in", [both], pc.SetLookupOptions(value_set=known)).combine_chunks()
+    return [found[: len(columns[0])], found[len(columns[0]) :]]
 
 
-def _unknown_keys(path: Path, rows: EdgeRows, ends: list[pa.Array], *, room: int) -> list[KindredError]:
+def _unknown_keys(
+    path: Path, rows: EdgeRows, ends: list[pa.Array], *, room: int, known: pa.Array
+) -> list[KindredError]:
     found = []
+    sample = known[0].as_py() if len(known) else ""
     for texts, end in zip((rows.source, rows.target), ends, strict=True):
         if end.null_count:
             missing = np.flatnonzero(end.is_null().to_numpy(zero_copy_only=False))[:room]
@@ -99,7 +104,7 @@ def _unknown_keys(path: Path, rows: EdgeRows, ends: list[pa.Array], *, room: int
             field=path.name,
             key=key,
             got=key,
-            fix="use keys as the data set's index has them; row 1 is the first below the header",
+            fix=f"use keys as the data set's index has them, e.g. {sample!r}; row 1 is the first below the header",
         )
         for row, key in sorted(found)[:room]
     ]

@@ -16,8 +16,9 @@ from modalities.spec import Config
 from pipeline.errors import ConfigError, DataError
 from pipeline.relations.config import EdgesRelation
 
-_BLOCK_BYTES = 64 << 20
-_BATCH_ROWS = 1 << 20
+# Large, as a look-up of keys first hashes all those of the data set.
+_BLOCK_BYTES = 256 << 20
+_BATCH_ROWS = 1 << 23
 _LEAST, _MOST = 1e-20, 1e20  # times weights of relations and objectives, float32 still holds them
 
 

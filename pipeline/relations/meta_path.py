@@ -8,10 +8,27 @@ from scipy import sparse
 
 from pipeline.relations.built import Built, Findings
 from pipeline.relations.config import MetaPathRelation
-from pipeline.relations.path_sim import Choices, best_rows
+from pipeline.relations.path_sim import MAX_PATHS, Choices, best_rows, num_products, self_paths
 from pipeline.relations.ranges import ranges
 from pipeline.relations.samples import Samples, value_numbers
 from pipeline.relations.symmetrise import refuse_too_many, symmetrise
+
+MAX_PRODUCTS = 1 << 34
+"""Most meetings of two distinct rows at a middle node: some fifteen minutes of one core."""
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """source, target (E,) int32 and weight (E,) float32 of choices between samples."""
+
+    source: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def empty(cls, count: int) -> "_Pairs":
+        return cls(np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.float32))
 
 
 @dataclass(frozen=True)
@@ -28,20 +45,42 @@ class _Cells:
 def similar_by_paths(config: MetaPathRelation, samples: Samples) -> Built:
     """Each sample's `top` most similar ones by PathSim along the path, weighted by it; linked where either end chose.
 
-    Raises ConfigError for unknown columns.
+    Raises ConfigError for unknown columns, for a path with more paths along it than can be counted exactly, and for one
+    whose samples cannot be compared in a reasonable time.
     """
     cells = [_cells(column, config, samples) for column in config.path[: len(config.path) // 2 + 1]]
     number, half = _distinct_rows(_half_paths(cells))
     number = number[cells[0].value]
     known = np.flatnonzero(number >= 0)
     refuse_too_many(2 * config.top * len(known), field=samples.field("top"), fix="lower top")
+    _refuse_too_large(half, samples)
     size = np.bincount(number[known], minlength=len(half.indptr) - 1)
-    source, target, weight = _expand(number[known], size, best_rows(half, size, config.top))
-    ends = known.astype(np.int32)
-    found = symmetrise(len(samples), ends[source], ends[target], weight * np.float32(config.weight))
+    pairs = _expand(known.astype(np.int32), number[known], size, best_rows(half, size, config.top))
+    pairs.weight[:] *= np.float32(config.weight)
+    found = symmetrise(len(samples), pairs.source, pairs.target, pairs.weight)
     isolated = int((found.edges.degree() == 0).sum())
     unknown = len(samples) - len(known)
     return Built(found.edges, Findings(one_directional=found.one_directional, unknown=unknown, isolated=isolated))
+
+
+def _refuse_too_large(half: sparse.csr_array, samples: Samples) -> None:
+    most = float(self_paths(half).max(initial=0.0))
+    if most > MAX_PATHS:
+        raise samples.bad(
+            "path",
+            f"{most:.3g} paths lead from a sample back to itself, too many to be counted exactly",
+            expected=f"<= {MAX_PATHS:.3g}",
+            got=most,
+            fix="shorten the path",
+        )
+    if (products := num_products(half)) > MAX_PRODUCTS:
+        raise samples.bad(
+            "path",
+            f"{len(half.indptr) - 1} distinct rows meet {products} times in the middle of the path",
+            expected=f"<= {MAX_PRODUCTS}",
+            got=products,
+            fix="choose a middle column that fewer of them share, or a first column with fewer distinct values",
+        )
 
 
 def _half_paths(cells: list[_Cells]) -> sparse.csr_array:
@@ -83,21 +122,27 @@ def _distinct_rows(half: sparse.csr_array) -> tuple[np.ndarray, sparse.csr_array
     return found, sparse.csr_array(half[first[distinct >= 0]])
 
 
-def _expand(number: np.ndarray, size: np.ndarray, choices: Choices) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """From choices between distinct rows to choices between samples: source, target, weight, each (E,).
+def _expand(nodes: np.ndarray, number: np.ndarray, size: np.ndarray, choices: Choices) -> _Pairs:
+    """From choices between distinct rows to choices between samples: nodes (m,) int32, and the row (m,) of each.
 
     The samples of a row choose different samples of another one, in turn, so that none is everybody's choice.
     """
-    members = np.argsort(number, kind="stable")
+    members = nodes[np.argsort(number, kind="stable")]
     start = np.cumsum(size) - size
-    # One entry for each sample of the row, then one for each sample that it takes.
-    entry = np.repeat(np.arange(len(choices.row)), size[choices.row])
-    rank = ranges(np.zeros(len(choices.row)), size[choices.row])
-    step = ranges(np.zeros(len(entry)), choices.take[entry])
-    rank = np.repeat(rank, choices.take[entry])
-    entry = np.repeat(entry, choices.take[entry])
-    row, other = choices.row[entry], choices.other[entry]
-    begin = np.where(row == other, rank + 1, rank * size[other] // size[row])
-    source = members[start[row] + rank]
-    target = members[start[other] + (begin + step) % size[other]]
-    return source, target, choices.score[entry].astype(np.float32)
+    ends = np.cumsum(size[choices.row])  # one entry for each sample of the row of a choice
+    pairs = _Pairs.empty(int((size[choices.row] * choices.take).sum()))
+    total, done = int(ends[-1]) if len(ends) else 0, 0
+    chunk = max(1, _CHUNK // int(choices.take.max(initial=1)))
+    for low in range(0, total, chunk):
+        entry = np.arange(low, min(low + chunk, total))
+        choice = np.searchsorted(ends, entry, side="right")
+        take = choices.take[choice]
+        rank = np.repeat(entry - ends[choice] + size[choices.row[choice]], take)
+        step, choice = ranges(np.zeros(len(take)), take), np.repeat(choice, take)
+        row, other = choices.row[choice], choices.other[choice]
+        begin = np.where(row == other, rank + 1, rank * size[other] // size[row])
+        part = slice(done, done := done + len(step))
+        pairs.source[part] = members[start[row] + rank]
+        pairs.target[part] = members[start[other] + (begin + step) % size[other]]
+        pairs.weight[part] = choices.score[choice]
+    return pairs

@@ -89,7 +89,7 @@ class Samples:
 
 def value_numbers(values: np.ndarray) -> np.ndarray:
     """Numbers (n,) int64 of distinct strings (n,) in the order they appear, -1 for ""."""
-    encoded = pa.array(values, pa.string()).dictionary_encode()
+    encoded = pa.array(values, pa.large_string()).dictionary_encode()  # of many `string` it makes a list of arrays
     names = encoded.dictionary.to_pylist()
     numbers = encoded.indices.to_numpy().astype(np.int64)
     if "" not in names:

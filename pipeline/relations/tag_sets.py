@@ -39,13 +39,14 @@ def close_tag_sets(config: TagSetsRelation, samples: Samples) -> Built:
 def distinct_sets(texts: np.ndarray, separator: str) -> tuple[list[frozenset[str]], np.ndarray]:
     """Distinct tag sets, and the number (n,) int64 of each text's; -1 for "". Spaces around tags do not count."""
     value = value_numbers(texts)
-    written: dict[int, str] = dict(zip(value.tolist(), texts.tolist(), strict=True)) if len(texts) else {}
+    known, first = np.unique(value, return_index=True)
+    written: list[str] = texts[first[known >= 0]].tolist()
     numbers: dict[frozenset[str], int] = {}
-    of_value = np.full(max(written, default=-1) + 1, -1, np.int64)
-    for number in sorted(written.keys() - {-1}):
-        tags = frozenset(tag for part in written[number].split(separator) if (tag := part.strip()))
+    of_value = np.full(len(written) + 1, -1, np.int64)  # the last is for samples without a text, whose value is -1
+    for number, text in enumerate(written):
+        tags = frozenset(tag for part in text.split(separator) if (tag := part.strip()))
         of_value[number] = numbers.setdefault(tags, len(numbers)) if tags else -1
-    return list(numbers), np.where(value >= 0, of_value[value], -1) if len(of_value) else value
+    return list(numbers), of_value[value]
 
 
 def close_pairs(sets: list[frozenset[str]], radius: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

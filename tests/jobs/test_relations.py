@@ -130,7 +130,7 @@ def test_every_bad_relation_is_named_at_once(folder: Path, capsys: pytest.Captur
     [
         (["nowhere.yaml"], 64, "no such file"),
         (["r.yaml", "relations.near.within_s=-1"], 64, "relations.near.within_s"),
-        (["r.yaml", "relations.near.kind=nearr"], 64, "relations.near"),
+        (["r.yaml", "relations.near.kind=nearet"], 64, "did you mean 'nearest'?"),
         (["run/data", "relations.a.kind=meta_path", "relations.a.path=[session,device]"], 64, "relations.a.path"),
         (["run"], 65, "manifest"),
     ],

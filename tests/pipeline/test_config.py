@@ -74,6 +74,21 @@ def test_every_problem_is_reported_at_once_with_path_value_and_nearest_key() -> 
     assert "losses.9.margin: no list entry 9" in text
 
 
+@pytest.mark.parametrize(("kind", "fix"), [("cosin", "did you mean 'cosine'?"), ("marging", "did you mean 'margin'?")])
+def test_a_mistyped_kind_is_answered_with_the_nearest_one(kind: str, fix: str) -> None:
+    with pytest.raises(Problems) as caught:
+        build_config(Toy, {"learning_rate": 1, "losses": [{"kind": "cosine"}, {"kind": kind}]})
+
+    assert [(problem.field, problem.fix) for problem in caught.value.problems] == [("losses.1", fix)]
+
+
+def test_a_kind_that_is_near_to_none_gets_no_guess() -> None:
+    with pytest.raises(Problems) as caught:
+        build_config(Toy, {"learning_rate": 1, "losses": [{"kind": "xyz"}]})
+
+    assert [problem.fix for problem in caught.value.problems] == [""]
+
+
 @given(st.sampled_from(["learning_rate", "losses", "nested"]), st.integers(0, 12), st.sampled_from("qxz"))
 def test_any_mistyped_key_is_caught(name: str, position: int, letter: str) -> None:
     mistyped = name[:position] + letter + name[position:]

@@ -12,6 +12,7 @@ from pipeline.relations.build import build_relation
 from pipeline.relations.built import Built
 from pipeline.relations.cliques import Cliques
 from pipeline.relations.config import AnyRelation
+from pipeline.relations.samples import value_numbers
 from tests.pipeline.relations.dense import dense_links
 from tests.pipeline.relations.small_index import small_index, train_rows
 
@@ -207,3 +208,8 @@ def test_labels_enter_no_other_kind(document: dict[str, object]) -> None:
 def test_a_data_set_without_times_has_no_neighbours_in_time() -> None:
     with pytest.raises(DataError, match="no sample of the pretraining split has a start time"):
         build(PEOPLE, kind="temporal", within_s=1)
+
+
+def test_columns_of_millions_of_samples_are_numbered() -> None:
+    """Of so many texts, Arrow makes several arrays unless it is told that they may be large."""
+    assert value_numbers(np.full((1 << 21) + 1, "8 letter")).max() == 0

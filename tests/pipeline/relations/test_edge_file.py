@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ConfigError, DataError, Problems
+from pipeline.relations import edge_rows
 from pipeline.relations.build import build_relation
 from pipeline.relations.built import Built
 from pipeline.relations.config import EdgesRelation
@@ -62,12 +63,25 @@ def test_unknown_keys_are_named_with_file_and_row(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"links\.csv row 2: no sample has the key 'typo'") as caught:
         build(tmp_path)
     assert caught.value.key == "typo"
+    assert "e.g. 's0'" in str(caught.value)
 
     write(tmp_path, "source,target\n" + "\n".join(f"x{i},s0" for i in range(100)) + "\n")
     with pytest.raises(Problems) as many:
         build(tmp_path)
     assert len(many.value.problems) == 20
     assert "row 1: no sample has the key 'x0'" in str(many.value)
+
+
+def test_batches_of_a_file_are_one_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = {"source": ["s0", "s2", "s3", "s0", "s5"], "target": ["s2", "s3", "s5", "s5", "s2"]}
+    pq.write_table(pa.table(ends), tmp_path / "links.parquet")
+    whole = build(tmp_path, path="links.parquet").relation
+    monkeypatch.setattr(edge_rows, "_BATCH_ROWS", 2)
+
+    assert np.array_equal(dense_links(build(tmp_path, path="links.parquet").relation), dense_links(whole))
+    pq.write_table(pa.table(ends | {"target": ["s2", "s3", "s5", "s5", "gone"]}), tmp_path / "links.parquet")
+    with pytest.raises(DataError, match="row 5: no sample has the key 'gone'"):
+        build(tmp_path, path="links.parquet")
 
 
 @pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf", "heavy", ""])

@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from scipy import sparse
 
+from pipeline.errors import ConfigError
+from pipeline.relations import meta_path
+from pipeline.relations import path_sim as path_sim_module
 from pipeline.relations.build import build_relation
 from pipeline.relations.built import Built
 from pipeline.relations.config import AnyRelation, MetaPathRelation
-from pipeline.relations.path_sim import path_sim
+from pipeline.relations.path_sim import best_rows, path_sim
 from tests.pipeline.relations.dense import dense_links
 from tests.pipeline.relations.small_index import small_index, train_rows
 
@@ -71,3 +74,48 @@ def test_a_large_group_spreads_its_choices() -> None:
 def test_a_path_that_is_not_symmetric_is_refused(path: list[str]) -> None:
     with pytest.raises(ValidationError):
         MetaPathRelation(path=tuple(path))
+
+
+@pytest.mark.parametrize("length", [55, 2201])
+def test_more_paths_than_can_be_counted_exactly_are_refused_by_their_key(length: int) -> None:
+    """Sessions that share both of two devices: every two steps double the paths, until float64 overflows."""
+    groups = {"session": ["s1", "s1", "s2", "s2"], "device": ["d1", "d2", "d1", "d2"]}
+    path = ["session", *["device", "session"] * (length // 2)]
+
+    with pytest.raises(ConfigError, match=r"relations\.mine\.path: \S+ paths lead") as caught:
+        build(groups, path=path)
+    assert caught.value.field == "relations.mine.path"
+    assert caught.value.fix == "shorten the path"
+    assert build(groups, path=path[:53]).relation.num_links == 12
+
+
+def test_too_many_comparisons_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = {"tags": [f"all;{number}" for number in range(40)]}
+    monkeypatch.setattr(meta_path, "MAX_PRODUCTS", 40 * 40 + 39)  # all 40 meet at `all`, each at its own tag
+
+    with pytest.raises(ConfigError, match=r"relations\.mine\.path: 40 distinct rows meet 1640 times"):
+        build(groups, path=["tags"], separator=";")
+    monkeypatch.setattr(meta_path, "MAX_PRODUCTS", 40 * 40 + 40)
+    assert build(groups, path=["tags"], separator=";").relation.num_links > 0
+
+
+@pytest.mark.parametrize(("tile", "chunk"), [(1, 1), (50, 7)])
+def test_neither_tiles_nor_chunks_change_the_relation(monkeypatch: pytest.MonkeyPatch, tile: int, chunk: int) -> None:
+    generator = np.random.default_rng(0)
+    tags = [";".join(generator.choice(list("abcdefgh"), 3)) for _ in range(120)]
+    whole = build({"tags": tags}, path=["tags"], separator=";", top=3).relation
+    monkeypatch.setattr(path_sim_module, "_TILE_PRODUCTS", tile)
+    monkeypatch.setattr(meta_path, "_CHUNK", chunk)
+    parts = build({"tags": tags}, path=["tags"], separator=";", top=3).relation
+
+    assert np.array_equal(dense_links(whole), dense_links(parts))
+
+
+def test_the_best_of_many_equal_rows_are_the_next_ones() -> None:
+    """20 rows that share one node and nothing else: all scores are equal, the distance decides."""
+    half = sparse.csr_array(np.hstack([np.ones((20, 1)), np.eye(20)]))
+    choices = best_rows(half, np.ones(20, np.int64), 2)
+
+    assert choices.row.tolist() == np.repeat(np.arange(20), 2).tolist()
+    assert choices.other.tolist() == [(row + step) % 20 for row in range(20) for step in (1, 2)]
+    assert choices.score == pytest.approx(np.full(40, 0.5))

@@ -1,5 +1,7 @@
 """What both forms of a relation promise, against dense matrices; and samples of links."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,6 +57,19 @@ def test_a_draw_is_a_neighbour_and_depends_on_its_own_node_and_number_alone(
     assert (matrix[nodes[~alone], drawn[~alone]] > 0).all()
     assert np.array_equal(drawn[::-1], relation.draw(nodes[::-1], uniform[::-1]))
     assert drawn[7:8].tolist() == relation.draw(nodes[7:8], uniform[7:8]).tolist()
+
+
+def test_a_draw_takes_no_memory_of_the_number_of_groups() -> None:
+    relation = cliques(np.arange(1_000_000) // 2)
+    nodes, uniform = np.arange(512), np.zeros(512)
+    relation.draw(nodes, uniform)  # what is worked out once
+    tracemalloc.start()
+    drawn = relation.draw(nodes, uniform)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert drawn.tolist() == (nodes ^ 1).tolist()
+    assert peak < 100_000
 
 
 def _weighted_star() -> Edges:
