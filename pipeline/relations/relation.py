@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.data.permutation import permute
 
 MAX_LINKS = 500_000_000
-"""Most links an edge list may have, counted from both ends: 4 GB, and up to 13 GB while it is built."""
+"""Most links an edge list may have, counted from both ends: 4 GB, and up to 19 GB while it is built from a file."""
 
 
 class Relation(Protocol):
