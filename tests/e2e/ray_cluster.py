@@ -1,5 +1,6 @@
 """A Ray cluster of its own on loopback, with a token: a head, and nodes that come and go."""
 
+import contextlib
 import os
 import secrets
 import signal
@@ -67,6 +68,9 @@ class Cluster:
     def kill_node(self) -> None:
         """kill -9 of the last node and all its processes at once, as a machine that is gone."""
         node = self.nodes.pop()
+        for process in psutil.Process(node.pid).children(recursive=True):  # workers lead process groups of their own
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         os.killpg(node.pid, signal.SIGKILL)
         node.wait()
 
