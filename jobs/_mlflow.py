@@ -158,8 +158,7 @@ class MlflowStore:
         if not found:
             clean = {mlflow_name(tag): mlflow_text(value, MAX_TAG) for tag, value in {**tags, **key}.items()}
             return self._ask(self._client.create_run, experiment, start_time=start_ms, tags=dict(clean), run_name=name)
-        rank = {run.info.run_id: (run.info.run_id != known, _is_deleted(run), _is_empty(run)) for run in found}
-        chosen = min(found, key=lambda run: rank[run.info.run_id])
+        chosen = min(found, key=lambda run: (run.info.run_id != known, _is_deleted(run), _is_empty(run)))
         if _is_deleted(chosen):
             raise _gone("run", chosen.info.run_id, "deleted")
         for run in found:

@@ -45,15 +45,16 @@ RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 
+# Off, a private Ray has the address 127.0.0.1. Else its metrics answer the whole network without a token.
+LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+
 # A private Ray's metrics are read by nobody either; those of a shared cluster include our own (jobs/_gauges.py).
 PRIVATE_ENVIRONMENT = {
     "RAY_enable_metrics_collection": "0",
     "RAY_gcs_rpc_server_reconnect_timeout_s": str(PRIVATE_RECONNECT_S),
+    LOOPBACK_ONLY: "0",
     _WATCHER: "0",  # where this machine is taken away, the driver is told itself
 }
-
-# Off, a private Ray has the address 127.0.0.1. Else its metrics answer the whole network without a token.
-LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 # Training runs in a side thread of a Ray worker. glibc gives such threads arenas that return every large tensor to the
 # kernel and fetch it again: a twentieth of the time of a small model is page faults.
@@ -201,7 +202,6 @@ def _prepare_environment(*, elastic: bool) -> None:
         return
     for name, value in PRIVATE_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault(LOOPBACK_ONLY, "0")
     if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
         _private_token()
 

@@ -44,6 +44,11 @@ class Worker(Protocol):
     def barrier(self) -> None: ...
 
 
+def from_every_rank(worker: Worker, own: Tensor) -> Tensor:
+    """The tensors of all ranks, stacked (world, ...). Collective."""
+    return torch.stack(worker.gather([own], worker.world))
+
+
 class SingleWorker:
     """The only worker: no process group."""
 

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from pipeline.errors import TrainingHealthError
 from pipeline.memory.runtime import Runtime
+from pipeline.worker import from_every_rank
 
 _MULTIPLIER = 6364136223846793005
 
@@ -22,8 +23,7 @@ class LabelDigest:
 
     def check(self, runtime: Runtime, step: int) -> None:
         """Raise TrainingHealthError, on every worker, where they have different digests. Collective."""
-        worker = runtime.worker
-        said = torch.stack(worker.gather([self.value.to(runtime.device)], worker.world)).tolist()
+        said = from_every_rank(runtime.worker, self.value.to(runtime.device)).tolist()
         if len(set(said)) > 1:
             raise TrainingHealthError(
                 f"workers have different pseudo-labels at step {step}",

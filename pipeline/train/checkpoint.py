@@ -35,7 +35,7 @@ class PartTensors(dict[str, Tensor]):
         self.path = path
 
     def __missing__(self, name: str) -> Tensor:
-        raise CheckpointError(f"{self.path} has no {name}", code="CKPT_MISSING", field=name, fix="use an older one")
+        raise lacking(self.path, name)
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,17 @@ class Checkpoint:
     def part(self, name: str) -> PartTensors:
         """Tensors of one file, e.g. "model". Raises CheckpointError where the part is missing or has changed."""
         if name not in self.files:
-            raise CheckpointError(f"{self.path} has no {name}", code="CKPT_MISSING", field=name, fix="use an older one")
+            raise lacking(self.path, name)
         path = self.path / f"{name}.safetensors"
         payload = _read(path)
         if sha256(payload) != self.files[name]:
             raise _damaged(path, "does not match its hash")
         return PartTensors(path, _tensors(path, payload))
+
+
+def lacking(path: Path, name: str) -> CheckpointError:
+    """For a checkpoint, or a file of it, without something that resuming needs."""
+    return CheckpointError(f"{path} has no {name}", code="CKPT_MISSING", field=name, fix="use an older one")
 
 
 def canonical_json(value: object) -> bytes:

@@ -26,7 +26,7 @@ from pipeline.train.fit_config import FitConfig
 from pipeline.train.health import refuse_nonfinite
 from pipeline.train.optim import build_optimizer, learning_rate_scale, set_learning_rate
 from pipeline.train.reduce import GlobalStep
-from pipeline.train.roll_call import RollCall, weights_digest
+from pipeline.train.roll_call import RollCall
 from pipeline.train.state import TrainState, check_identity
 from pipeline.train.task import Outputs, Task
 from pipeline.train.watchdog import Watchdog
@@ -250,7 +250,7 @@ class _Loop:
             self.ledger.append(cursor, leaves["idx"].cpu().numpy())
         monitored = self.state.step % self.config.monitor_every == 0
         loss = float(total.detach()) if self.config.reduce == "exact" else 0.0
-        self.roll_call.note(loss, norm, weights_digest(self.parameters) if monitored else 0)
+        self.roll_call.note(loss, norm, self.parameters if monitored else ())
         self._log(total, terms, leaves, norm)
 
     def _update(self) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.errors import TrainingHealthError
 from pipeline.types import Cursor
-from pipeline.worker import Worker
+from pipeline.worker import Worker, from_every_rank
 
 FIELDS = ("step", "epoch", "batch", "loss", "gradient", "weights")
 
@@ -40,12 +40,16 @@ class RollCall:
         self.heard: deque[Tensor] = deque(maxlen=100)
         self.asked = time.monotonic()
 
-    def note(self, loss: float, gradient: float, weights: int) -> None:
-        """Numbers of the last step that must be the same bits everywhere; 0 for what need not."""
-        self.bits = [*torch.tensor([loss, gradient], dtype=torch.float64).view(torch.int64).tolist(), weights]
+    def note(self, loss: float, gradient: float, weights: Iterable[Tensor]) -> None:
+        """What must be the same bits everywhere after the last step; a loss of 0 and no weights where it need not."""
+        if self.worker.world > 1:
+            numbers = torch.tensor([loss, gradient], dtype=torch.float64).view(torch.int64).tolist()
+            self.bits = [*numbers, weights_digest(weights)]
 
     def forwarded(self, waited: float, began: float, *, micro_batches: int) -> None:
         """The forward passes have been asked for. waited: seconds for data; began: `perf_counter` at the first one."""
+        if self.worker.world == 1:
+            return
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()
         self.seconds = [seconds / micro_batches for seconds in (waited, time.perf_counter() - began)]
@@ -56,7 +60,7 @@ class RollCall:
         if self.worker.world > 1:
             micros = [int(1e6 * seconds) for seconds in self.seconds]
             row = torch.tensor([step, cursor.epoch, cursor.step, *self.bits, *micros, stop, due], device=self.device)
-            table = torch.stack(self.worker.gather([row], self.worker.world)).cpu()
+            table = from_every_rank(self.worker, row).cpu()
             self._refuse_drift(table[:, : len(FIELDS)], step)
             self.heard.append(table[:, len(FIELDS) : -2])
             stop, due = bool(table[:, -2].any()), bool(table[0, -1])

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import CheckpointError
 from pipeline.expected_tensors import check_expected
-from pipeline.train.checkpoint import Checkpoint, canonical_json, state_hash
+from pipeline.train.checkpoint import Checkpoint, canonical_json, lacking, state_hash
 from pipeline.train.optim import load_optimizer_tensors, optimizer_tensors
 from pipeline.train.task import Task
 from pipeline.types import Cursor
@@ -73,7 +73,7 @@ def _position(checkpoint: Checkpoint, name: str) -> int:
     position = checkpoint.state.get("position")
     value = position.get(name) if isinstance(position, dict) else None
     if not isinstance(value, int) or value < 0:
-        raise _missing(checkpoint, f"position.{name}")
+        raise lacking(checkpoint.path, f"position.{name}")
     return value
 
 
@@ -81,7 +81,7 @@ def check_identity(checkpoint: Checkpoint, identity: Mapping[str, JsonValue]) ->
     """Raises CheckpointError where the checkpoint was written by a run of another configuration or data set."""
     written = checkpoint.state.get("identity")
     if not isinstance(written, dict):
-        raise _missing(checkpoint, "identity")
+        raise lacking(checkpoint.path, "identity")
     names = sorted(written.keys() | identity.keys())
     if changed := [n for n in names if canonical_json(written.get(n)) != canonical_json(identity.get(n))]:
         raise CheckpointError(
@@ -90,10 +90,6 @@ def check_identity(checkpoint: Checkpoint, identity: Mapping[str, JsonValue]) ->
             field=changed[0],
             fix="restore a checkpoint of this run, or start anew with --fork NAME",
         )
-
-
-def _missing(checkpoint: Checkpoint, name: str) -> CheckpointError:
-    return CheckpointError(f"{checkpoint.path} has no {name}", code="CKPT_MISSING", field=name, fix="use an older one")
 
 
 def load_matching(module: nn.Module, tensors: Mapping[str, Tensor], *, what: str) -> None:

@@ -16,8 +16,8 @@ RECIPE = Path(__file__).parent / "tiny.yaml"
 ROOT = Path(__file__).parents[2]
 
 
-def command(verb: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "jobs", verb, str(RECIPE), *arguments, "--json"]
+def command(verb: str, *arguments: str, recipe: Path = RECIPE) -> list[str]:
+    return [sys.executable, "-m", "jobs", verb, str(recipe), *arguments, "--json"]
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -30,11 +30,10 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def kindred(verb: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def kindred(verb: str, *arguments: str, folder: Path, recipe: Path = RECIPE) -> subprocess.CompletedProcess[str]:
     """Run to the end in `folder`."""
-    return subprocess.run(
-        command(verb, *arguments), cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
-    )
+    given = command(verb, *arguments, recipe=recipe)
+    return subprocess.run(given, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
 
 
 def verify_run(run: str, *, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -9,8 +9,8 @@ import urllib.request
 from pathlib import Path
 
 from jobs.ui import server_command
-from tests.faults.chaos_faults import wait_for
 from tests.free_port import free_port
+from tests.wait_for import wait_for
 
 OWNER = "postgres"
 

@@ -1,18 +1,17 @@
 """The demo as a job on a cluster of two nodes, with MLflow on PostgreSQL; one node is lost in the middle."""
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from tests.e2e.conftest import ROOT, environment
+from tests.e2e.conftest import ROOT, kindred, result_of
 from tests.e2e.mlflow_on_postgres import MlflowOnPostgres, postgres_programs
 from tests.e2e.ray_cluster import LOST_NODE_SEEN_QUICKLY, Cluster
-from tests.faults.chaos_faults import last_step, wait_for
+from tests.faults.chaos_faults import last_step
+from tests.wait_for import wait_for
 
 DEMO = ROOT / "jobs" / "recipes" / "demo.yaml"
 SHORT = ["pretrain.epochs=6", "finetune.epochs=2"]
@@ -51,7 +50,7 @@ def _submit_and_lose_a_node(cluster: Cluster, run: Path) -> None:
     cluster.kill_node()
     followed = cluster.submit("run", *given, "--follow", recipe=DEMO)
     assert followed.returncode == 0, followed.stderr
-    assert json.loads(followed.stdout.splitlines()[-1])["status"] == "succeeded"
+    assert result_of(followed)["status"] == "succeeded"
 
 
 def _check_tracking(uri: str, run: Path) -> None:
@@ -73,14 +72,7 @@ def _result(run: Path) -> dict[str, object]:
 
 def _undisturbed(folder: Path) -> dict[str, object]:
     """The same training in one process."""
-    given = [f"out={folder}/whole", f"data.path={folder}/run/data", *SHORT, "pretrain.workers=0", "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs", "pretrain", str(DEMO), *given],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    given = [f"out={folder}/whole", f"data.path={folder}/run/data", *SHORT, "pretrain.workers=0"]
+    done = kindred("pretrain", *given, folder=folder, recipe=DEMO)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return result_of(done)

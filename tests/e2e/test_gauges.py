@@ -14,8 +14,8 @@ from jobs._gauges import GAUGES
 from pipeline.tracking import read_spool
 from tests.e2e.conftest import command, environment
 from tests.e2e.ray_cluster import Cluster
-from tests.faults.chaos_faults import wait_for
 from tests.infra.promql import named_metrics
+from tests.wait_for import wait_for
 
 EXPORTED_QUICKLY = {"RAY_metrics_report_interval_ms": "1000"}
 OURS = {f"ray_{name}" for name in GAUGES}

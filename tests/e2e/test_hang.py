@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import command, environment, kindred, result_of
-from tests.faults.chaos_faults import Job, wait_for
+from tests.faults.chaos_faults import Job
+from tests.wait_for import wait_for
 
 
 @pytest.mark.ray

@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import command, environment, kindred, result_of
-from tests.faults.chaos_faults import Job, controller_killed, wait_for
+from tests.faults.chaos_faults import Job, controller_killed
+from tests.wait_for import wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 LONG = "pretrain.epochs=10"

@@ -9,7 +9,8 @@ import pytest
 
 from tests.e2e.conftest import command, environment, kindred, result_of, verify_run
 from tests.e2e.ray_cluster import LOST_NODE_SEEN_QUICKLY, Cluster
-from tests.faults.chaos_faults import last_step, wait_for
+from tests.faults.chaos_faults import last_step
+from tests.wait_for import wait_for
 
 LONG = "pretrain.epochs=40"
 

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.__main__ import main
-from tests.e2e.conftest import RECIPE, environment
+from tests.e2e.conftest import RECIPE, command, environment
 
 MARK = "kanarie"
 SECRETS = {
@@ -40,8 +39,8 @@ def ray_folder() -> Iterator[Path]:
 
 def _run(folder: Path, ray_folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     given = {**environment(folder), **SECRETS, "RAY_TMPDIR": str(ray_folder), "HOME": str(folder), **changes}
-    command = [sys.executable, "-m", "jobs", "pretrain", str(RECIPE), "out=run", *arguments, "--json"]
-    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False)
+    line = command("pretrain", "out=run", *arguments)
+    return subprocess.run(line, cwd=folder, env=given, capture_output=True, text=True, check=False)
 
 
 def _leaks(*folders: Path) -> list[str]:

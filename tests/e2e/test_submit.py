@@ -1,7 +1,6 @@
 """kindred submit against a real Ray head on loopback: once however often, followed, stopped, with its exit code."""
 
 import json
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -9,14 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import result_of
 from tests.e2e.ray_cluster import Cluster
 
 pytestmark = pytest.mark.ray
-
-
-def _last(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
-    assert done.stdout, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +30,14 @@ def test_a_job_runs_once_however_often_it_is_submitted(cluster: Cluster, ingeste
     cluster.environment["KINDRED_TEST_SECRET"] = secret
     arguments = [data, out, "pretrain.epochs=1", "--secret", "KINDRED_TEST_SECRET"]
 
-    first = [_last(cluster.submit("pretrain", *arguments)) for _ in range(2)]
+    first = [result_of(cluster.submit("pretrain", *arguments)) for _ in range(2)]
     followed = cluster.submit("pretrain", *arguments, "--follow")
-    later = [_last(cluster.submit("pretrain", *arguments)) for _ in range(2)]
+    later = [result_of(cluster.submit("pretrain", *arguments)) for _ in range(2)]
 
     assert followed.returncode == 0, followed.stderr
-    assert len({str(found["submission_id"]) for found in [*first, _last(followed), *later]}) == 1
+    assert len({str(found["submission_id"]) for found in [*first, result_of(followed), *later]}) == 1
     assert [found["status"] for found in later] == ["succeeded"] * 2
-    assert "first_step_s" in _last(followed)
+    assert "first_step_s" in result_of(followed)
     assert "step 4/4" in followed.stderr
     spools = list((cluster.folder / "once" / "tracking").glob("pretrain*.jsonl"))
     assert len(spools) == 1
@@ -63,19 +58,19 @@ def test_following_a_job_that_fails_ends_with_its_exit_code(cluster: Cluster) ->
 def test_a_stopped_job_leaves_a_checkpoint_and_goes_on_when_submitted_again(cluster: Cluster, ingested: Path) -> None:
     arguments = [f"data.path={ingested}/data", f"out={cluster.folder}/stopped", "pretrain.epochs=60"]
     checkpoints = cluster.folder / "stopped" / "pretrain" / "checkpoints"
-    assert _last(cluster.submit("pretrain", *arguments))["status"] in {"pending", "running"}
+    assert result_of(cluster.submit("pretrain", *arguments))["status"] in {"pending", "running"}
     deadline = time.monotonic() + 120
     while not any(checkpoints.glob("step-*")):
         assert time.monotonic() < deadline, cluster.submit("pretrain", *arguments, "--status").stdout
         time.sleep(0.1)
 
     stopped = cluster.submit("pretrain", *arguments, "--stop")
-    while (status := _last(cluster.submit("pretrain", *arguments, "--status"))["status"]) == "running":
+    while (status := result_of(cluster.submit("pretrain", *arguments, "--status"))["status"]) == "running":
         assert time.monotonic() < deadline
 
     assert stopped.returncode == 0, stopped.stderr
     assert status == "stopped"
     assert json.loads((cluster.folder / "stopped" / "result.json").read_text())["status"] == "stopped"
-    again = _last(cluster.submit("pretrain", *arguments))
+    again = result_of(cluster.submit("pretrain", *arguments))
     assert again["status"] in {"pending", "running"}
     assert cluster.submit("pretrain", *arguments, "--stop").returncode == 0

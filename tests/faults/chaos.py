@@ -27,7 +27,8 @@ import psutil
 from mlflow import MlflowClient
 
 from tests.e2e.conftest import command, environment, kindred, result_of, verify_run
-from tests.faults.chaos_faults import FAULTS, ON_RAY, Job, last_step, newest_checkpoint, wait_for
+from tests.faults.chaos_faults import FAULTS, ON_RAY, Job, last_step, newest_checkpoint
+from tests.wait_for import wait_for
 
 STEPS = ["pretrain.epochs=10", "pretrain.hang_after_s=10", "pretrain.max_failures=20"]
 AGAIN = {75, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}

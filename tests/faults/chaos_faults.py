@@ -156,12 +156,3 @@ def last_step(folder: Path) -> int:
     path = folder / "tracking" / "pretrain.jsonl"
     records = read_spool(path)[0] if path.exists() else []
     return max((record.step for record in records if record.kind == "metrics"), default=0)
-
-
-def wait_for(ready: Callable[[], bool], *, seconds: float = 60) -> None:
-    """Poll until ready. Raises TimeoutError."""
-    deadline = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(0.02)

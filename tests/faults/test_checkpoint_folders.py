@@ -15,16 +15,6 @@ from tests.faults.checkpoint_crash import parts
 from tests.pipeline.train import test_loop
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> CheckpointStore:
-    """Checkpoints of steps 1 and 2."""
-    made = CheckpointStore(tmp_path / "checkpoints")
-    made.begin_attempt()
-    for step in (1, 2):
-        made.save(step, parts(step), {"step": step})
-    return made
-
-
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> FitResult:
     """The run in a folder of a usual name."""

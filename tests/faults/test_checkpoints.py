@@ -24,9 +24,9 @@ from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.loop import Fit, run_fit
 from pipeline.train.optim import build_optimizer
 from pipeline.train.state import TrainState
-from tests.faults.chaos_faults import wait_for
 from tests.faults.checkpoint_crash import parts
 from tests.pipeline.train import test_loop, test_loop_memory
+from tests.wait_for import wait_for
 
 Parts = dict[str, dict[str, Tensor]]
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
@@ -55,16 +55,6 @@ def test_a_save_killed_refused_or_stopped_at_a_rename_or_removal_leaves_whole_ch
 @pytest.mark.fault("C01", "C03", "C04", "C07", "C13")
 def test_a_save_disturbed_at_any_system_call_leaves_whole_checkpoints() -> None:
     assert crash_matrix() == ""
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> CheckpointStore:
-    """Checkpoints of steps 1 and 2."""
-    made = CheckpointStore(tmp_path / "checkpoints")
-    made.begin_attempt()
-    for step in (1, 2):
-        made.save(step, parts(step), {"step": step})
-    return made
 
 
 @pytest.mark.fault("C05")

@@ -34,6 +34,8 @@ def test_one_that_comes_back_within_the_limit_is_no_loss() -> None:
     with socket.create_server((host, port)):
         _call_for(store, 1.2)
 
+    assert store.answered == store.asked
+
 
 def test_a_cluster_that_is_not_there_is_no_endless_wait() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -3,6 +3,7 @@
 import math
 import uuid
 from pathlib import Path
+from typing import TypedDict
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -16,16 +17,30 @@ from tests.jobs.tracked_folder import runs
 
 NAMES = st.one_of(st.text(max_size=300), st.text("./ é😀", max_size=8))
 LOGGED = given(
-    metrics=st.dictionaries(NAMES, st.floats(), max_size=8),
-    params=st.dictionaries(NAMES, st.one_of(st.text(max_size=600), st.floats(), st.booleans()), max_size=8),
-    tags=st.dictionaries(NAMES, st.text(max_size=600), max_size=8),
+    logged=st.fixed_dictionaries(
+        {
+            "metrics": st.dictionaries(NAMES, st.floats(), max_size=8),
+            "params": st.dictionaries(NAMES, st.one_of(st.text(max_size=600), st.floats(), st.booleans()), max_size=8),
+            "tags": st.dictionaries(NAMES, st.text(max_size=600), max_size=8),
+        }
+    )
 )
 ODD = example(
-    metrics={"..": math.nan, "a/../b": math.inf, "😀": -math.inf, "/": 5e-324, "a//b": 1.7e308},
-    params={"..": "x" * 7000, "a" * 300: "", "😀": "\x00 \u202e", "a.b": "https://user:secret@host/"},
-    tags={"../..": "y" * 9000, "é" * 300: "😀" * 2000},
+    logged={
+        "metrics": {"..": math.nan, "a/../b": math.inf, "😀": -math.inf, "/": 5e-324, "a//b": 1.7e308},
+        "params": {"..": "x" * 7000, "a" * 300: "", "😀": "\x00 \u202e", "a.b": "https://user:secret@host/"},
+        "tags": {"../..": "y" * 9000, "é" * 300: "😀" * 2000},
+    }
 )
 SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+
+
+class Logged(TypedDict):
+    """By name."""
+
+    metrics: dict[str, float]
+    params: dict[str, str | float]
+    tags: dict[str, str]
 
 
 def read_back(
@@ -52,14 +67,8 @@ def read_back(
 @ODD
 @LOGGED
 @settings(max_examples=15, **SETTINGS)
-def test_any_names_and_values_arrive_normalised(
-    run_folder: Path,
-    store_uri: str,
-    metrics: dict[str, float],
-    params: dict[str, str | float],
-    tags: dict[str, str],
-) -> None:
-    read_back(run_folder, store_uri, metrics, params, tags)
+def test_any_names_and_values_arrive_normalised(run_folder: Path, store_uri: str, logged: Logged) -> None:
+    read_back(run_folder, store_uri, **logged)
 
 
 @pytest.mark.slow
@@ -67,14 +76,8 @@ def test_any_names_and_values_arrive_normalised(
 @pytest.mark.fault("M09")
 @LOGGED
 @settings(max_examples=500, **SETTINGS)
-def test_five_hundred_odd_runs_arrive_normalised(
-    run_folder: Path,
-    store_uri: str,
-    metrics: dict[str, float],
-    params: dict[str, str | float],
-    tags: dict[str, str],
-) -> None:
-    read_back(run_folder, store_uri, metrics, params, tags)
+def test_five_hundred_odd_runs_arrive_normalised(run_folder: Path, store_uri: str, logged: Logged) -> None:
+    read_back(run_folder, store_uri, **logged)
 
 
 @pytest.mark.slow
