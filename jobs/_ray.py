@@ -209,10 +209,15 @@ def _prepare_environment(*, elastic: bool) -> None:
 def _connect(workers: Workers) -> bool:
     """Attach to RAY_ADDRESS, or start a private Ray on this machine; True when this call connected."""
     import ray
+    from ray._private import ray_constants
+    from ray._raylet import Config  # pyright: ignore
 
     if ray.is_initialized():
         return False
     address = os.environ.get("RAY_ADDRESS")
+    # Ray reads the environment when it is imported, which may have been before we set it.
+    Config.initialize("")
+    ray_constants.ENABLE_RAY_CLUSTER = bool(address) or os.environ[LOOPBACK_ONLY] != "0"
     if address:
         if ":" in address:  # Ray itself waits for minutes, and takes no signal meanwhile
             ControlStore(address.removeprefix("ray://"), CONNECT_LIMIT_S).wait()

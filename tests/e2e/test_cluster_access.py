@@ -21,10 +21,10 @@ pytestmark = pytest.mark.ray
 
 START = """
 import os, sys
+import ray  # as a caller's script may: Ray reads RAY_AUTH_MODE at its import
 os.umask(0)
 from jobs._ray import Workers, connected
 with connected(Workers(1)):
-    import ray
     ray.get(ray.remote(lambda: os.getpid()).remote())
     print(ray.get_runtime_context().gcs_address, flush=True)
     sys.stdin.read()
