@@ -21,6 +21,7 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from jobs._control_store import CONNECT_LIMIT_S, PRIVATE_LIMIT_S, PRIVATE_RECONNECT_S, SHARED_LIMIT_S, ControlStore
+from jobs._left_behind import nothing_left_behind
 from jobs._signals import kept_handlers
 from pipeline.errors import ClusterLost, EnvironmentFault, Preempted, SecurityError
 
@@ -161,12 +162,14 @@ def connected(workers: Workers) -> Iterator[None]:
 
     with kept_handlers():
         started = _connect(workers)
-    try:
-        yield
-    finally:
-        if started:
-            with kept_handlers():
-                ray.shutdown()
+    private = started and not os.environ.get("RAY_ADDRESS")
+    with nothing_left_behind() if private else contextlib.nullcontext():
+        try:
+            yield
+        finally:
+            if started:
+                with kept_handlers():
+                    ray.shutdown()
 
 
 def _wait(fit: Callable[[], ResultT], *watches: Callable[[], None]) -> ResultT:

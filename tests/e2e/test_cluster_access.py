@@ -140,6 +140,22 @@ def test_nothing_of_it_is_reachable_from_another_machine(started: Started) -> No
     assert [address for address, _ in found if not address.removeprefix("::ffff:").startswith("127.")] == []
 
 
+@pytest.mark.slow
+@pytest.mark.fault("P05")
+@pytest.mark.parametrize("killed", ["driver", "raylet"])
+def test_nothing_of_it_outlives_a_kill_by_half_a_minute(killed: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as folder:
+        started = Started(Path(folder))
+        family = started.family()
+        next(each for each in family if killed == "driver" or each.name() == killed).kill()
+        if killed == "raylet":
+            started.stop()
+
+        _, alive = psutil.wait_procs(family, timeout=30)
+
+    assert alive == []
+
+
 @pytest.mark.fault("S13")
 @pytest.mark.parametrize("mode", [None, "disabled", ""])
 def test_a_cluster_of_others_is_not_used_without_a_token(mode: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
