@@ -45,9 +45,7 @@ class CrossModalLoss(nn.Module):
         entries = entries_of(embeddings, a, b, clusters=self.false_negatives)
         first, second = embeddings.views[a], embeddings.views[b]
         if self.standardize:
-            first, second = (
-                torch.stack([standard_scores(z, entries.present) for z in views]) for views in (first, second)
-            )
+            first, second = _standardize(first, entries.present), _standardize(second, entries.present)
         losses = [
             symmetric_info_nce(
                 first[min(view, len(first) - 1)],
@@ -93,6 +91,10 @@ class CrossModal(ObjectiveConfig):
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"clusters"} if self.false_negatives else ())
+
+    def compared(self, z: Tensor) -> Tensor:
+        everyone = torch.ones(len(z), dtype=torch.bool, device=z.device)
+        return standard_scores(z.flatten(1), everyone).view_as(z) if self.standardize else z
 
     def build(self, streams: Sequence[str]) -> CrossModalLoss:
         return CrossModalLoss(

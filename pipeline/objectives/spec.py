@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, field_validator
+from torch import Tensor
 
 from modalities.spec import Config
 from pipeline.types import Embeddings, LossTerms
@@ -85,6 +86,10 @@ class ObjectiveConfig(Config):
     def related(self) -> str | None:
         """Name of the relation whose links it reads."""
         return None
+
+    def compared(self, z: Tensor) -> Tensor:
+        """What the loss compares of the projected vectors (N, V, d) of one stream: collapse is judged on that."""
+        return z
 
     @abstractmethod
     def build(self, streams: Sequence[str]) -> Objective:

@@ -159,7 +159,8 @@ class Pretraining:
                 name = f"z/{objective.name}/{stream}"
                 if objective.config.reads == "pooled" and not any(key.startswith(f"{stream}/") for key in found):
                     z = outputs[name][outputs[f"present/{stream}"]].detach()
-                    found |= {f"{stream}/{key}": value for key, value in embedding_health(z).items()}
+                    health = embedding_health(objective.config.compared(z))
+                    found |= {f"{stream}/{key}": value for key, value in health.items()}
         if self.surroundings is not None:
             found |= self._monitor_surroundings(outputs, step)
         return found

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from pipeline.objectives.cross import CrossModal, standard_scores, symmetric_info_nce
 from pipeline.objectives.repel import Entries
+from pipeline.train.health import embedding_health
 from pipeline.types import Embeddings
 from tests.references import fixture_a, symmetric_info_nce_loop
 
@@ -80,3 +81,16 @@ def test_standardized_loss_ignores_offset_and_scale_of_every_dimension() -> None
 
     assert loss(moved, standardize=True) == pytest.approx(loss(first, standardize=True), abs=1e-3)
     assert abs(loss(moved, standardize=False) - loss(first, standardize=False)) > 0.05
+
+
+def test_collapse_is_judged_on_what_the_loss_compares() -> None:
+    spread = 3.0 + torch.randn(256, 1, 16, generator=torch.Generator().manual_seed(0))
+    constant = torch.full((256, 1, 16), 0.7)
+
+    raw = embedding_health(CrossModal().compared(spread))
+    standard, dead = (embedding_health(CrossModal(standardize=True).compared(z)) for z in (spread, constant))
+
+    assert raw["mean_cosine"] > 0.8
+    assert standard["mean_cosine"] < 0.01
+    assert standard["std"] > 0.9
+    assert dead["std"] < 0.1
