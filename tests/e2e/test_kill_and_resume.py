@@ -72,6 +72,7 @@ def test_a_finished_command_does_nothing_and_another_configuration_is_refused(
     assert (workplace / "run-short" / "pretrain" / "result.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_terminated_on_ray_leaves_a_checkpoint_and_exit_code_75(workplace: Path, undisturbed: object) -> None:
     stopped = kill_when(

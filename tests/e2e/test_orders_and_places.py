@@ -14,6 +14,7 @@ GROUPS = "pretrain.order={kind: groups, column: session, samples_per_group: 8, s
 MIXTURE = ["data.generate=null", "data.ingest=null", "pretrain.order={kind: mixture, steps_per_epoch: 3}"]
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_two_ray_workers_train_from_a_url_and_fetch_every_shard_once(ingested: Path, tmp_path: Path) -> None:
     local = kindred("pretrain", "out=near", f"data.path={ingested}/data", *SHORT, folder=tmp_path)
@@ -30,6 +31,7 @@ def test_two_ray_workers_train_from_a_url_and_fetch_every_shard_once(ingested: P
     assert proof.returncode == 0, proof.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_mixture_of_data_sets_ends_in_the_same_bits_on_ray_and_is_proved(ingested: Path, tmp_path: Path) -> None:
     tokenizer = f"data.ingest.schemas.note.tokenizer={ingested}/data/streams/note"  # a mixture shares fitted files
@@ -50,6 +52,7 @@ def test_a_mixture_of_data_sets_ends_in_the_same_bits_on_ray_and_is_proved(inges
     assert verify_run("run2", folder=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_changed_edge_file_is_another_run(ingested: Path, tmp_path: Path) -> None:
     keys = load_index(ingested / "data").key[load_index(ingested / "data").rows("train")].tolist()
     links = tmp_path / "links.csv"

@@ -14,6 +14,7 @@ def _metrics(found: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in metrics.items() if name.startswith("probe/")}
 
 
+@pytest.mark.slow
 def test_a_probe_from_a_run_id_is_the_probe_of_that_run(workplace: Path) -> None:
     first = kindred("pretrain", "out=run", *SHORT, folder=workplace)
     own = kindred("probe", "out=run", *SHORT, folder=workplace)

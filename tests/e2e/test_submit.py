@@ -47,6 +47,7 @@ def test_a_job_runs_once_however_often_it_is_submitted(cluster: Cluster, ingeste
     assert secret not in followed.stderr + followed.stdout
 
 
+@pytest.mark.slow
 def test_following_a_job_that_fails_ends_with_its_exit_code(cluster: Cluster) -> None:
     done = cluster.submit("pretrain", "data.path=/nowhere", f"out={cluster.folder}/bad", "--follow")
 
