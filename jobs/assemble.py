@@ -163,7 +163,7 @@ def mixture_reader(datasets: Sequence[Dataset], streams: list[str]) -> Callable[
 def pretrain_identity(recipe: Recipe, manifests: Sequence[Manifest]) -> dict[str, JsonValue]:
     """What makes two pretraining runs the same: data, model, objectives, order and numbers; not workers or logging."""
     operational = {"workers", "min_workers", "gpus", "checkpoint_every", "log_every", "monitor_every", "max_failures"}
-    operational |= {"readers", "read_ahead_mib", "hang_after_s"}
+    operational |= {"readers", "read_ahead_mib", "hang_after_s", "mirror"}
     document = to_json(recipe)
     assert isinstance(document, dict)  # noqa: S101 - a model dumps to an object
     pretrain = document["pretrain"]

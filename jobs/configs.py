@@ -20,6 +20,7 @@ from pipeline.memory.config import MemoryConfig
 from pipeline.objectives.catalogue import AnyObjective
 from pipeline.relations.config import AnyRelation
 from pipeline.train.fit_config import FitConfig
+from pipeline.train.mirror_config import MirrorConfig
 from pipeline.train.optim import OptimConfig
 
 REMOTE_KEYS = {"allowed_hosts", "endpoint", "cache", "cache_gib", "io_timeout_s"}
@@ -125,6 +126,8 @@ class PretrainConfig(FitConfig):
     """What happens to the last partial batch of an epoch of `shuffle`; the other orders have whole batches only."""
     order: AnyOrder = ShuffleOrder()
     """What a batch holds, and in which order."""
+    mirror: MirrorConfig | None = None
+    """Copies of the checkpoints on remote storage, for a machine that is replaced; None keeps them in `out` alone."""
 
     @model_validator(mode="after")
     def _fewer_than_all(self) -> "PretrainConfig":

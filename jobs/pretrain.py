@@ -30,6 +30,7 @@ from jobs.assemble import (
     source_of,
 )
 from jobs.configs import Recipe
+from jobs.mirror import mirror_of, resume_from_mirror
 from jobs.order import pretraining_order
 from jobs.preflight import preflight
 from jobs.surroundings import surroundings_of
@@ -40,6 +41,8 @@ from pipeline.data.plan import Order
 from pipeline.errors import EnvironmentFault, KindredError, Problems
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, write_pseudo_labels
 from pipeline.tracking import Spool, read_spool
+from pipeline.train.background_upload import BackgroundUpload
+from pipeline.train.checkpoint_mirror import CheckpointMirror
 from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.loop import Fit, FitResult, run_fit
 from pipeline.train.optim import parameter_groups
@@ -68,6 +71,7 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
     order = _order(recipe, datasets)
     if order.steps_per_epoch < 2:
         _log.warning("an epoch is one step of %d samples: lower pretrain.batch_size", recipe.pretrain.batch_size)
+    resume_from_mirror(_mirror(recipe, datasets, folder), folder, order, recipe.pretrain.batch_size)
     if recipe.pretrain.workers == 0:
         with graceful_stop(folder):
             return _fit(recipe, datasets, order, folder, SingleWorker())
@@ -162,9 +166,9 @@ def _fit(
             read=mixture_reader(datasets, streams) if recipe.data.mix else batch_reader(dataset, streams),
             config=config,
             worker=worker,
-            store=CheckpointStore(folder / "checkpoints"),
+            store=CheckpointStore(folder / "checkpoints", uploads=BackgroundUpload(_mirror(recipe, datasets, folder))),
             run=run,
-            identity=pretrain_identity(recipe, [each.manifest for each in datasets]),
+            identity=_identity(recipe, datasets),
             seed=recipe.seed,
             groups=groups,
             ledger=folder / LEDGER_NAME,
@@ -204,6 +208,14 @@ def _task(recipe: Recipe, datasets: list[Dataset], worker: Worker, device: torch
 
 def _order(recipe: Recipe, datasets: list[Dataset]) -> Order:
     return pretraining_order(recipe, [dataset.index for dataset in datasets], datasets[0].manifest.labels)
+
+
+def _identity(recipe: Recipe, datasets: list[Dataset]) -> dict[str, JsonValue]:
+    return pretrain_identity(recipe, [each.manifest for each in datasets])
+
+
+def _mirror(recipe: Recipe, datasets: list[Dataset], folder: Path) -> CheckpointMirror | None:
+    return mirror_of(recipe.pretrain.mirror, folder, _identity(recipe, datasets))
 
 
 def _spool_path(folder: Path) -> Path:

@@ -18,12 +18,13 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 class AllowedHosts:
     """host: where the data set is. named: the allow-list; empty allows `host` alone. below: names under a host count.
 
-    An address that is not public is allowed only where its very host is named.
+    An address that is not public is allowed only where its very host is named. section: of the recipe, for messages.
     """
 
     host: str
     named: frozenset[str] = frozenset()
     below: bool = False
+    section: str = "data"
 
     def check_host(self, host: str) -> None:
         """Raises SecurityError for a host that may not be contacted."""
@@ -32,10 +33,10 @@ class AllowedHosts:
             raise SecurityError(
                 f"{host} is not an allowed host",
                 code="SEC_URL_HOST",
-                field="data.allowed_hosts",
+                field=f"{self.section}.allowed_hosts",
                 expected=sorted(allowed),
                 got=host,
-                fix="add it to data.allowed_hosts if the data set is meant to come from there",
+                fix=f"add it to {self.section}.allowed_hosts if you trust it",
             )
 
     def check_address(self, host: str, address: str) -> None:
@@ -44,9 +45,9 @@ class AllowedHosts:
             raise SecurityError(
                 f"{host} has the address {address}, which is not public",
                 code="SEC_URL_ADDRESS",
-                field="data.allowed_hosts",
+                field=f"{self.section}.allowed_hosts",
                 got=address,
-                fix=f"add {host} to data.allowed_hosts if the data set is meant to come from there",
+                fix=f"add {host} to {self.section}.allowed_hosts if you trust it",
             )
 
 

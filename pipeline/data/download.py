@@ -3,15 +3,16 @@
 import hashlib
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
-from pipeline.data.cache_errors import cache_errors
 from pipeline.data.place import redact
 from pipeline.data.remote_folder import RemoteFolder
 from pipeline.data.transfer_failed import TransferFailed
 from pipeline.errors import DataError, KindredError, StorageError, StorageUnavailable
 
+ResultT = TypeVar("ResultT")
 _CHUNK = 1 << 20
 _SLOWEST = 1024  # bytes per second; less over a whole timeout is a stall
 
@@ -46,16 +47,27 @@ def download(remote: RemoteFolder, name: str, target: BinaryIO, expected: Expect
     Raises StorageUnavailable (worth typing the command again) where it cannot be had in the bounded tries, StorageError
     where the server refuses it, DataError where it arrives but is another file, SecurityError at once.
     """
-    for failures in range(1, retries.tries + 1):
+
+    def attempt() -> None:
+        target.seek(0)
+        _attempt(remote, name, target, expected)
+
+    tried(attempt, remote, name, retries, shard=expected.shard)
+
+
+def tried(
+    action: Callable[[], ResultT], remote: RemoteFolder, name: str, retries: Retries, *, shard: str | None = None
+) -> ResultT:
+    """What `action` with the remote file `name` returns, in the bounded tries. Raises as `download` does."""
+    failures = 0
+    while True:
         try:
-            target.seek(0)
-            _attempt(remote, name, target, expected)
+            return action()
         except (TransferFailed, DataError) as error:
+            failures += 1
             if failures == retries.tries or (isinstance(error, TransferFailed) and error.permanent):
-                raise _given_up(error, redact(remote.url.file(name)), failures, expected.shard) from error
+                raise _given_up(error, remote, name, failures, shard) from error
             time.sleep(retries.wait_s(failures))
-        else:
-            return
 
 
 def _attempt(remote: RemoteFolder, name: str, target: BinaryIO, expected: Expected) -> None:
@@ -68,8 +80,7 @@ def _attempt(remote: RemoteFolder, name: str, target: BinaryIO, expected: Expect
             if received > limit:
                 raise _wrong("DATA_TOO_LARGE", "is larger than it may be", expected, f"<= {limit} bytes", received)
             digest.update(chunk)
-            with cache_errors():
-                target.write(chunk)
+            target.write(chunk)
             pace.check(received)
     finally:
         stream.close()
@@ -98,7 +109,10 @@ def _wrong(code: str, what: str, expected: Expected, wanted: object, got: object
     return DataError(f"the remote file {what}", code=code, shard=expected.shard, expected=wanted, got=got)
 
 
-def _given_up(error: TransferFailed | DataError, url: str, tries: int, shard: str | None) -> KindredError:
+def _given_up(
+    error: TransferFailed | DataError, remote: RemoteFolder, name: str, tries: int, shard: str | None
+) -> KindredError:
+    url = redact(remote.url.file(name))
     times = f"{tries} {'try' if tries == 1 else 'tries'}"
     if isinstance(error, DataError):
         return DataError(
@@ -110,10 +124,11 @@ def _given_up(error: TransferFailed | DataError, url: str, tries: int, shard: st
             fix="restore the file on the server, or ingest again",
         )
     if error.permanent:
-        message, fix = f"{url} was refused: {error}", "check data.path, the credentials and that the file exists"
+        fix = f"check {remote.section}.path, the credentials and that the file exists"
+        message = f"{url} was refused: {error}"
         return StorageError(message, code="STORAGE_REFUSED", shard=shard, fix=fix)
     return StorageUnavailable(
-        f"{url} could not be fetched in {times}: {error}",
+        f"{url} could not be reached in {times}: {error}",
         code="STORAGE_UNAVAILABLE",
         shard=shard,
         fix="type the same command again when the server answers",

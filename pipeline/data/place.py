@@ -35,8 +35,10 @@ class DatasetUrl:
         return f"{self}/{name}"
 
 
-def parse_place(text: str) -> Path | DatasetUrl:
-    """What `data.path` means. Raises SecurityError for commands, other schemes, chains, secrets and queries in URLs.
+def parse_place(text: str, *, field: str = "data.path") -> Path | DatasetUrl:
+    """What `data.path`, or another `field` of a recipe, means.
+
+    Raises SecurityError for commands, other schemes, chains, secrets and queries in URLs.
 
     Text that starts with /, ./, ../ or ~ is a path whatever follows.
     """
@@ -48,7 +50,7 @@ def parse_place(text: str) -> Path | DatasetUrl:
         return DatasetUrl(found["scheme"], found["host"].strip("[]").rstrip(".").lower(), port, found["path"])
     scheme, colon, _ = text.partition(":")
     if text == "-" or "://" in text or (colon and scheme.lower() in _PROTOCOLS):
-        raise _refused(text)
+        raise _refused(text, field)
     return Path(text)
 
 
@@ -71,12 +73,12 @@ def redact(text: str) -> str:
     return f"{scheme}://{re.split('[?#]', rest.rpartition('@')[2])[0]}"
 
 
-def _refused(text: str) -> SecurityError:
+def _refused(text: str, field: str) -> SecurityError:
     allowed = text.startswith(("s3://", "gs://", "http://", "https://"))
     return SecurityError(
-        f"{redact(text)} is no place for a data set",
+        f"{redact(text)} is no place that can be used",
         code="SEC_URL_FORMAT" if allowed and "::" not in text else "SEC_URL_SCHEME",
-        field="data.path",
+        field=field,
         expected="a folder, or s3://, gs://, http:// or https:// with a host and plain path",
         fix="leave out user, query, fragment and `..`; write ./NAME for a folder whose name looks like a URL",
     )

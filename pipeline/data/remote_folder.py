@@ -1,4 +1,4 @@
-"""Files below a URL as plain streams, through fsspec, from allowed hosts only.
+"""Files below a URL, read as plain streams and written whole, through fsspec, on allowed hosts only.
 
 Redirects are refused and proxies of the environment ignored: both would lead past the address check. S3 credentials and
 region come from where boto looks for them (environment, profile, instance role); the endpoint does not.
@@ -7,6 +7,7 @@ region come from where boto looks for them (environment, profile, instance role)
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
@@ -20,6 +21,7 @@ from pipeline.data.transfer_failed import explained
 from pipeline.errors import EnvironmentFault, SecurityError
 
 _SERVICES = {"s3": "amazonaws.com", "gs": "googleapis.com"}
+_SLOWEST_UPLOAD = 256 << 10  # bytes per second; no socket timeout tells that a server takes nothing
 
 
 class Stream(Protocol):
@@ -36,13 +38,17 @@ class Stream(Protocol):
 
 @dataclass
 class RemoteFolder:
-    """endpoint: URL of an S3-compatible server, None for Amazon's. io_timeout_s: for a connection and between bytes."""
+    """endpoint: URL of an S3-compatible server, None for Amazon's. io_timeout_s: for a connection and between bytes.
+
+    section: part of the recipe that names the folder, for messages. Only buckets (s3, gs) can be listed and written.
+    """
 
     url: DatasetUrl
     allowed_hosts: tuple[str, ...] = ()
     endpoint: str | None = None
     io_timeout_s: float = 30.0
     resolver: Callable[[], AbstractResolver] = system_resolver
+    section: str = "data"
 
     def __post_init__(self) -> None:
         self._filesystem: tuple[int, Any] | None = None
@@ -62,9 +68,36 @@ class RemoteFolder:
             reply = filesystem.call_s3("get_object", Bucket=self.url.host, Key=f"{self.url.path}/{name}".lstrip("/"))
             return _S3Body(filesystem, reply["Body"])
         if self.url.scheme == "gs":
-            return filesystem.open(f"{self.url.host}{self.url.path}/{name}", "rb", cache_type="none")
+            return filesystem.open(self._key(name), "rb", cache_type="none")
         # Block size 0 is one streamed GET; a size spares the HEAD that would ask for it.
         return filesystem.open(self.url.file(name), "rb", block_size=0, size=1)
+
+    def names(self) -> list[str]:
+        """Every file below the folder, one try. Raises TransferFailed, SecurityError."""
+        root = self._key("")
+        with explained():
+            filesystem = self._connected()
+            filesystem.invalidate_cache()
+            return [key.removeprefix(root) for key in filesystem.find(root.rstrip("/")) if key.startswith(root)]
+
+    def put(self, name: str, content: Path | bytes) -> None:
+        """Write or replace the file `name`, one try; it is there whole or not at all. Raises as `names`."""
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        with explained():
+            filesystem = self._connected()
+            limit_s = self.io_timeout_s + size / _SLOWEST_UPLOAD
+            if isinstance(content, bytes):
+                sync(filesystem.loop, filesystem._pipe_file, self._key(name), content, timeout=limit_s)
+            else:
+                sync(filesystem.loop, filesystem._put_file, str(content), self._key(name), timeout=limit_s)
+
+    def remove(self, name: str) -> None:
+        """Remove the file `name` where there is one, one try. Raises as `names`."""
+        with explained():
+            self._connected().rm_file(self._key(name))
+
+    def _key(self, name: str) -> str:
+        return f"{self.url.host}{self.url.path}/{name}"
 
     def _check_hosts(self) -> AllowedHosts:
         server = self.url
@@ -74,12 +107,13 @@ class RemoteFolder:
                 raise SecurityError(
                     "an endpoint is the http(s) URL of an S3 server",
                     code="SEC_URL_SCHEME",
-                    field="data.endpoint",
-                    expected="https://host, with data.path s3://bucket/folder",
+                    field=f"{self.section}.endpoint",
+                    expected=f"https://host, with {self.section}.path s3://bucket/folder",
                 )
             server = given
         named = frozenset(host.lower() for host in self.allowed_hosts)
-        hosts = AllowedHosts(_SERVICES.get(server.scheme, server.host), named, below=server.scheme in _SERVICES)
+        host, below = _SERVICES.get(server.scheme, server.host), server.scheme in _SERVICES
+        hosts = AllowedHosts(host, named, below, self.section)
         hosts.check_host(hosts.host)
         if _is_address(hosts.host):  # connected to without a look-up
             hosts.check_address(hosts.host, hosts.host)
@@ -120,7 +154,8 @@ class RemoteFolder:
         }
         if self.endpoint is not None:
             config["s3"] = {"addressing_style": "path"}  # servers of one's own rarely have a name for every bucket
-        filesystem = s3fs.S3FileSystem(endpoint_url=self.endpoint, config_kwargs=config, skip_instance_cache=True)
+        options = {"config_kwargs": config, "max_concurrency": 1, "skip_instance_cache": True}
+        filesystem = s3fs.S3FileSystem(endpoint_url=self.endpoint, **options)
         filesystem.retries = 1
         return filesystem
 

@@ -89,8 +89,8 @@ class ShardCache:
             try:
                 self._path(entry).unlink(missing_ok=True)
                 self._reserve(file, entry)
-                fetch(file)
                 with cache_errors():
+                    fetch(file)
                     file.flush()
                     os.fsync(file.fileno())
                     part.rename(self._path(entry))

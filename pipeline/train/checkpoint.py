@@ -22,6 +22,7 @@ from pipeline.data.durable import flush_folder
 from pipeline.errors import CheckpointError
 
 FORMAT, MAX_MANIFEST_BYTES = 1, 64 << 20
+MANIFEST_NAME = "MANIFEST.json"
 Parts = Iterable[tuple[str, Mapping[str, Tensor]]]
 """Files of a checkpoint, one after the other: those of a large memory are never all at hand."""
 _PART = re.compile(r"^[a-z][a-z0-9_]*$")
@@ -36,6 +37,23 @@ class PartTensors(dict[str, Tensor]):
 
     def __missing__(self, name: str) -> Tensor:
         raise lacking(self.path, name)
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """What a manifest says of one file."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class CheckpointManifest:
+    """The manifest of a checkpoint: its own hash was right, the files are not looked at."""
+
+    step: int
+    files: dict[str, FileEntry]
+    state: dict[str, JsonValue]
 
 
 @dataclass(frozen=True)
@@ -91,7 +109,7 @@ def write_checkpoint(folder: Path, step: int, parts: Parts, state: dict[str, Jso
         _write_synced(folder / f"{name}.safetensors", payload)
         files[name] = {"bytes": len(payload), "sha256": sha256(payload)}
     body = {"format": FORMAT, "step": step, "attempt": attempt, "files": files, "state": state}
-    _write_synced(folder / "MANIFEST.json", canonical_json({**body, "sha256": sha256(canonical_json(body))}))
+    _write_synced(folder / MANIFEST_NAME, canonical_json({**body, "sha256": sha256(canonical_json(body))}))
     flush_folder(folder)
     try:
         read_checkpoint(folder)
@@ -101,20 +119,31 @@ def write_checkpoint(folder: Path, step: int, parts: Parts, state: dict[str, Jso
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Verify every file, one at a time. Raises CheckpointError naming the one that is missing or damaged."""
-    body = _read_manifest(folder)
-    files, state, step = body.get("files"), body.get("state"), body.get("step")
-    if not isinstance(files, dict) or not isinstance(state, dict) or not isinstance(step, int):
-        raise _damaged(folder / "MANIFEST.json", "incomplete")
-    hashes = {}
-    for name, entry in files.items():
-        if not _PART.fullmatch(name) or not isinstance(entry, dict):
-            raise _damaged(folder / "MANIFEST.json", f"has a bad file entry {name!r}")
+    manifest = read_manifest(folder)
+    for name, entry in manifest.files.items():
         path = folder / f"{name}.safetensors"
-        if _size(path) != entry.get("bytes") or sha256(payload := _read(path)) != entry.get("sha256"):
+        if _size(path) != entry.bytes or sha256(payload := _read(path)) != entry.sha256:
             raise _damaged(path, "does not match its hash")
         _tensors(path, payload)
-        hashes[name] = str(entry["sha256"])
-    return Checkpoint(step, folder, hashes, state)
+    hashes = {name: entry.sha256 for name, entry in manifest.files.items()}
+    return Checkpoint(manifest.step, folder, hashes, manifest.state)
+
+
+def read_manifest(folder: Path) -> CheckpointManifest:
+    """The manifest alone. Raises CheckpointError where it is missing, damaged or names files elsewhere."""
+    path = folder / MANIFEST_NAME
+    body = _read_body(path)
+    files, state, step = body.get("files"), body.get("state"), body.get("step")
+    if not isinstance(files, dict) or not isinstance(state, dict) or not isinstance(step, int):
+        raise _damaged(path, "incomplete")
+    return CheckpointManifest(step, {name: _entry(path, name, entry) for name, entry in files.items()}, state)
+
+
+def _entry(path: Path, name: str, entry: JsonValue) -> FileEntry:
+    size, digest = (entry.get("bytes"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
+    if not _PART.fullmatch(name) or not isinstance(size, int) or not isinstance(digest, str):
+        raise _damaged(path, f"has a bad file entry {name!r}")
+    return FileEntry(size, digest)
 
 
 def _tensors(path: Path, payload: bytes) -> dict[str, Tensor]:
@@ -124,8 +153,7 @@ def _tensors(path: Path, payload: bytes) -> dict[str, Tensor]:
         raise _damaged(path, f"is not safetensors ({error})") from error
 
 
-def _read_manifest(folder: Path) -> dict[str, JsonValue]:
-    path = folder / "MANIFEST.json"
+def _read_body(path: Path) -> dict[str, JsonValue]:
     if _size(path) > MAX_MANIFEST_BYTES:
         raise _damaged(path, "is no manifest: it is too large")
     try:

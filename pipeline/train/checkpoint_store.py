@@ -14,13 +14,14 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from pipeline.data.durable import flush_folder
 from pipeline.errors import CheckpointError, Fenced, StorageError
+from pipeline.train.background_upload import BackgroundUpload
 from pipeline.train.checkpoint import Checkpoint, Parts, read_checkpoint, write_checkpoint
 
 _NAME = re.compile(r"^step-(\d{8})$")
@@ -30,10 +31,11 @@ _log = logging.getLogger(__name__)
 
 
 class CheckpointStore:
-    """The checkpoints of one run folder, written by one attempt at a time."""
+    """The checkpoints of one run folder, written by one attempt at a time; `uploads` copies each elsewhere."""
 
-    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+    def __init__(self, folder: Path, *, keep: int = 2, uploads: BackgroundUpload | None = None) -> None:
         self.folder, self.keep, self.attempt = folder, keep, 0
+        self.uploads = uploads or BackgroundUpload()
 
     def begin_attempt(self) -> None:
         """Fence off every earlier writer: from now on only this attempt may commit. Raises StorageError."""
@@ -44,6 +46,7 @@ class CheckpointStore:
                 number += 1
             self.attempt = number
             self._sweep()
+        self.uploads.begin_attempt()
 
     def _attempts(self) -> list[int]:
         return [int(m[1]) for entry in self.folder.iterdir() if (m := _ATTEMPT.match(entry.name))]
@@ -70,11 +73,19 @@ class CheckpointStore:
 
     def save(self, step: int, parts: Parts, state: dict[str, JsonValue]) -> Path:
         """Commit a checkpoint of `step`. Raises StorageError, or Fenced when a newer attempt has begun."""
+        target = self.commit(step, lambda folder: write_checkpoint(folder, step, parts, state, attempt=self.attempt))
+        self.uploads.submit(target)
+        return target
+
+    def commit(self, step: int, write: Callable[[Path], object]) -> Path:
+        """Commit the checkpoint that `write` puts into an empty folder, durably and checked. Raises what `write` does,
+        StorageError, or Fenced when a newer attempt has begun.
+        """
         target = self._place(step)
         with self._storing(f"save {target.name}"):
             try:
                 if not target.exists() or self._made_room(target, step):
-                    self._commit(target, step, parts, state)
+                    self._commit(target, step, write)
                     self._prune(step)
             except OSError:
                 self._check_fence()  # a newer attempt removes files under this one's hands: no failing storage
@@ -96,11 +107,11 @@ class CheckpointStore:
             raise
         return True
 
-    def _commit(self, target: Path, step: int, parts: Parts, state: dict[str, JsonValue]) -> None:
+    def _commit(self, target: Path, step: int, write: Callable[[Path], object]) -> None:
         temporary = self.folder / f".tmp-{step:08d}-{self.attempt:06d}-{uuid.uuid4().hex}"
         try:
             temporary.mkdir()
-            write_checkpoint(temporary, step, parts, state, attempt=self.attempt)
+            write(temporary)
             self._check_fence()
             temporary.rename(target)
         finally:
@@ -121,7 +132,8 @@ class CheckpointStore:
         valid = 0
         for step in reversed(self.steps()):
             if valid == self.keep:
-                shutil.rmtree(self._place(step))
+                if not self.uploads.holds(self._place(step)):
+                    shutil.rmtree(self._place(step))
             elif step == saved or self._is_valid(step):
                 valid += 1
 

@@ -1,7 +1,6 @@
 """The one training loop. No line here knows whether it runs in process or on a Ray cluster."""
 
 import contextlib
-import hashlib
 import logging
 import math
 import time
@@ -14,12 +13,11 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
-from pipeline.data.ledger import Ledger, LedgerHeader, open_ledger
+from pipeline.data.ledger import Ledger, open_ledger
 from pipeline.data.plan import Order
 from pipeline.data.read_ahead import read_ahead
 from pipeline.errors import ConfigError, Preempted, TrainingHealthError
 from pipeline.tracking import Run
-from pipeline.train.checkpoint import canonical_json
 from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.device_copy import DeviceCopy, Sent
 from pipeline.train.fit_config import FitConfig
@@ -27,6 +25,7 @@ from pipeline.train.health import refuse_nonfinite
 from pipeline.train.optim import build_optimizer, learning_rate_scale, set_learning_rate
 from pipeline.train.reduce import GlobalStep
 from pipeline.train.roll_call import RollCall
+from pipeline.train.run_ledger import ledger_header
 from pipeline.train.state import TrainState, check_identity
 from pipeline.train.task import Outputs, Task
 from pipeline.train.watchdog import Watchdog
@@ -81,7 +80,8 @@ def run_fit(fit: Fit) -> FitResult:
     """Train to the last step from the newest valid checkpoint. Raises Preempted after a requested stop."""
     loop = _Loop(fit)
     try:
-        return loop.run()
+        with fit.store.uploads.finished(fit.stop):
+            return loop.run()
     finally:
         if loop.ledger is not None:
             loop.ledger.close()
@@ -181,8 +181,7 @@ class _Loop:
             self.state.restore(checkpoint)
             _log.info("resumed at step %d of %d", self.state.step, self.num_steps)
         if self.fit.ledger is not None and self.fit.worker.rank == 0:
-            identity = hashlib.sha256(canonical_json(dict(self.fit.identity))).digest()
-            header = LedgerHeader(self.config.batch_size, identity)
+            header = ledger_header(self.config.batch_size, self.fit.identity)
             self.ledger = open_ledger(self.fit.ledger, header, checkpoint.state if checkpoint else None)
 
     def _cursors(self) -> Iterator[Cursor]:

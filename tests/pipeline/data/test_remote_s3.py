@@ -1,13 +1,9 @@
 """A data set in a bucket of a real S3 protocol server on loopback."""
 
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import numpy as np
 import pytest
 
@@ -21,6 +17,7 @@ from pipeline.data.remote_folder import RemoteFolder
 from pipeline.errors import SecurityError, StorageError, StorageUnavailable
 from tests.faulty_proxy import FaultyProxy, cut, faulty
 from tests.pipeline.data.raw_files_of_a_user import describe, ingest_toy, open_reader, write_raw
+from tests.s3_server import CREDENTIALS, s3_server
 from tests.toy_modality import make_codec
 
 FAST = Retries(tries=3, first_wait_s=0.001, longest_wait_s=0.002)
@@ -43,29 +40,18 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
     folder = tmp_path_factory.mktemp("s3")
     write_raw(folder / "raw")
     ingest_toy(describe(shard_mib=0.005), folder / "raw", folder / "ds")
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert server.stdout is not None
-    try:
-        started = next(found for line in server.stdout if (found := re.search(r"http://127\.0\.0\.1:(\d+)", line)))
-        made = Bucket(int(started[1]), folder / "ds")
-        secrets = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
-        client = boto3.client("s3", endpoint_url=made.url, **secrets)
-        client.create_bucket(Bucket="bucket")
+    with s3_server() as server:
+        made = Bucket(server.port, folder / "ds")
         for path in made.folder.rglob("*"):
             if path.is_file():
-                client.upload_file(str(path), "bucket", f"ds/{path.relative_to(made.folder)}")
+                server.client.upload_file(str(path), "bucket", f"ds/{path.relative_to(made.folder)}")
         yield made
-    finally:
-        server.kill()
-        server.communicate()
 
 
 @pytest.fixture(autouse=True)
 def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
