@@ -20,6 +20,7 @@ def undisturbed(ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> obj
     return result_of(done)["state_hash"]
 
 
+@pytest.mark.fault("P04")
 def test_killed_in_process(workplace: Path, undisturbed: object) -> None:
     killed = kill_when("pretrain", "out=run", folder=workplace, ready=lambda: len(_checkpoints(workplace)) >= 2)
     assert killed.returncode == -signal.SIGKILL
@@ -30,6 +31,7 @@ def test_killed_in_process(workplace: Path, undisturbed: object) -> None:
     assert result_of(done)["state_hash"] == undisturbed
 
 
+@pytest.mark.fault("P08")
 def test_terminated_leaves_a_checkpoint_and_exit_code_75(workplace: Path, undisturbed: object) -> None:
     stopped = kill_when(
         "pretrain", "out=run", folder=workplace, ready=lambda: bool(_checkpoints(workplace)), number=signal.SIGTERM
@@ -43,6 +45,7 @@ def test_terminated_leaves_a_checkpoint_and_exit_code_75(workplace: Path, undist
 
 
 @pytest.mark.ray
+@pytest.mark.fault("P04")
 def test_killed_on_two_ray_workers_equals_one_process(workplace: Path, undisturbed: object) -> None:
     killed = kill_when(
         "pretrain", "out=run", "pretrain.workers=2", folder=workplace, ready=lambda: len(_checkpoints(workplace)) >= 2
@@ -73,6 +76,7 @@ def test_a_finished_command_does_nothing_and_another_configuration_is_refused(
 
 
 @pytest.mark.ray
+@pytest.mark.fault("P08")
 def test_terminated_on_ray_leaves_a_checkpoint_and_exit_code_75(workplace: Path, undisturbed: object) -> None:
     stopped = kill_when(
         "pretrain",

@@ -24,6 +24,7 @@ def cluster() -> Iterator[Cluster]:
             made.stop()
 
 
+@pytest.mark.fault("P16")
 def test_a_job_runs_once_however_often_it_is_submitted(cluster: Cluster, ingested: Path) -> None:
     data, out = f"data.path={ingested}/data", f"out={cluster.folder}/once"
     secret = "s3cr3t-0123456789"

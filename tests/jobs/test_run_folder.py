@@ -9,6 +9,7 @@ from jobs._run_folder import RunFolder, differences
 from pipeline.errors import ConfigError, OutputError
 
 
+@pytest.mark.fault("P17")
 def test_a_second_process_is_refused_and_told_who_holds_the_run(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from jobs._run_folder import RunFolder\n"
@@ -21,6 +22,7 @@ def test_a_second_process_is_refused_and_told_who_holds_the_run(tmp_path: Path) 
     assert f"pid {os.getpid()}" in done.stderr
 
 
+@pytest.mark.fault("P18")
 def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
     code = (
         "import sys, os, signal; from pathlib import Path; from jobs._run_folder import RunFolder\n"

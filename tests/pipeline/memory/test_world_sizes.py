@@ -147,6 +147,7 @@ def test_tensors_round_trip_bitwise(alone: tuple[dict[str, str], Path], kind: st
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("name", [f"{kind}-first" for kind in KINDS])
+@pytest.mark.fault("P07")
 def test_any_number_of_workers_has_the_same_labels_draws_and_checkpoint(
     alone: tuple[dict[str, str], Path], together: Path, world: int, name: str
 ) -> None:
@@ -179,6 +180,7 @@ def test_a_stream_that_nobody_has_is_no_trouble_for_several_workers(
 
 
 @pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.fault("P11")
 def test_a_worker_whose_labels_have_changed_stops(together: Path, world: int) -> None:
     said = _results(together, world, "flip")
 

@@ -75,6 +75,7 @@ def test_resume_from_any_step_ends_in_the_same_state(tmp_path: Path, uninterrupt
     assert run_fit(make_fit(tmp_path)).state_hash == uninterrupted.state_hash
 
 
+@pytest.mark.fault("P08")
 def test_a_requested_stop_leaves_a_checkpoint_of_that_step(tmp_path: Path, uninterrupted: FitResult) -> None:
     asked = iter([False])
     fit = replace(make_fit(tmp_path), stop=lambda: next(asked, True))
@@ -118,6 +119,7 @@ def _train_rank(rank: int, world: int, folder: str, reduce: str) -> None:
 
 
 @pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.fault("P07")
 def test_any_number_of_workers_ends_in_the_same_bits(tmp_path: Path, uninterrupted: FitResult, world: int) -> None:
     mp.spawn(_train_rank, args=(world, str(tmp_path), "exact"), nprocs=world)
 

@@ -59,6 +59,7 @@ def _found(folder: Path, fault: Callable[[Fit], Fit]) -> list[dict[str, object]]
     return [json.loads((folder / f"found-{rank}.json").read_text()) for rank in range(WORLD)]
 
 
+@pytest.mark.fault("P11")
 def test_one_flipped_bit_of_a_weight_ends_every_worker(tmp_path: Path) -> None:
     found = _found(tmp_path, _flip_a_weight)
 
@@ -68,6 +69,7 @@ def test_one_flipped_bit_of_a_weight_ends_every_worker(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.fault("P12")
 def test_the_worker_that_computes_slowly_is_named(tmp_path: Path) -> None:
     metrics = _found(tmp_path, _compute_slowly)[0]
 
