@@ -1,11 +1,13 @@
 """kill -9 in mid-epoch, the same command again: the final state is the one of an undisturbed run, bit for bit."""
 
+import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import kill_when, kindred, result_of
+from tests.e2e.conftest import ended, kill_when, kindred, result_of, start, tracked_runs, wait_until
 
 
 def _checkpoints(workplace: Path) -> list[str]:
@@ -29,13 +31,18 @@ def test_killed_in_process(workplace: Path, undisturbed: object) -> None:
 
     assert done.returncode == 0, done.stderr
     assert result_of(done)["state_hash"] == undisturbed
+    assert tracked_runs(workplace) == {"run": "FINISHED", "pretrain": "FINISHED"}
 
 
 @pytest.mark.fault("P08")
 def test_terminated_leaves_a_checkpoint_and_exit_code_75(workplace: Path, undisturbed: object) -> None:
-    stopped = kill_when(
-        "pretrain", "out=run", folder=workplace, ready=lambda: bool(_checkpoints(workplace)), number=signal.SIGTERM
-    )
+    process = start("pretrain", "out=run", folder=workplace)
+    wait_until(process, lambda: bool(_checkpoints(workplace)))
+    process.terminate()
+    asked = time.monotonic()
+    stopped = ended(process)
+
+    assert time.monotonic() - asked < 10
     assert stopped.returncode == 75, stopped.stderr
     assert result_of(stopped)["status"] == "stopped"
 
@@ -73,6 +80,26 @@ def test_a_finished_command_does_nothing_and_another_configuration_is_refused(
     assert "learning_rate: 0.001 -> 0.5" in other.stderr
     assert forked.returncode == 0, forked.stderr
     assert (workplace / "run-short" / "pretrain" / "result.json").exists()
+
+
+@pytest.mark.fault("P17")
+def test_a_second_job_in_the_folder_is_refused_and_costs_the_first_nothing(
+    workplace: Path, undisturbed: object
+) -> None:
+    first = start("pretrain", "out=run", folder=workplace)
+    wait_until(first, lambda: bool(_checkpoints(workplace)))
+    first.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    second = kindred("pretrain", "out=run", "pretrain.optim.learning_rate=0.5", folder=workplace)
+    took = time.monotonic() - began
+    first.send_signal(signal.SIGCONT)
+    done = ended(first)
+
+    assert second.returncode == 73, second.stderr
+    assert f"OUT_LOCKED: run is in use by pid {first.pid} on {os.uname().nodename}" in second.stderr
+    assert took < 5
+    assert done.returncode == 0, done.stderr
+    assert result_of(done)["state_hash"] == undisturbed
 
 
 @pytest.mark.ray

@@ -156,6 +156,7 @@ def test_any_number_of_workers_has_the_same_labels_draws_and_checkpoint(
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("name", [f"{kind}-resumed" for kind in KINDS])
+@pytest.mark.fault("C14")
 def test_the_checkpoint_of_one_worker_goes_on_at_another_number(
     alone: tuple[dict[str, str], Path], together: Path, world: int, name: str
 ) -> None:
@@ -164,6 +165,7 @@ def test_the_checkpoint_of_one_worker_goes_on_at_another_number(
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.fault("C14")
 def test_the_checkpoint_of_several_workers_goes_on_with_one(
     alone: tuple[dict[str, str], Path], together: Path, world: int, kind: str
 ) -> None:
