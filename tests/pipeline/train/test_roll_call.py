@@ -1,7 +1,6 @@
 """Workers that drift apart are found at the next step by all of them; the one that holds the others up is named."""
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +18,7 @@ from pipeline.errors import TrainingHealthError
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.spec import Projection
 from pipeline.train.loop import Fit, run_fit
-from pipeline.train.optim import parameter_groups
+from pipeline.train.optim import OptimConfig, parameter_groups
 from pipeline.train.roll_call import weights_digest
 from pipeline.types import Batch, LossTerms
 from pipeline.worker import GroupWorker
@@ -28,7 +27,10 @@ from tests.pipeline.train.test_loop import make_fit
 from tests.toy_streams import InOrder, toy_pretraining
 
 WORLD, AT = 3, 4
-CONFIG = test_loop.CONFIG.model_copy(update={"monitor_every": 1, "checkpoint_every": 100, "log_every": 5, "epochs": 2})
+CONSTANT = OptimConfig(warmup_fraction=0, final_fraction=1)
+CONFIG = test_loop.CONFIG.model_copy(
+    update={"monitor_every": 1, "checkpoint_every": 100, "log_every": 5, "epochs": 2, "optim": CONSTANT}
+)
 
 
 def _flip_a_weight(fit: Fit) -> Fit:
@@ -45,7 +47,7 @@ def _take_another_branch_of_the_loss(fit: Fit) -> Fit:
     total = fit.task.total
 
     def without_a_term(terms: LossTerms) -> Tensor:
-        return total(LossTerms(dict(list(terms.terms.items())[1:]), terms.weights))
+        return total(LossTerms(dict(list(terms.terms.items())[1:])))
 
     fit.task.total = without_a_term  # type: ignore[method-assign]
     return fit
@@ -70,72 +72,79 @@ def _compute_slowly(fit: Fit) -> Fit:
 
 def _read_slowly(fit: Fit) -> Fit:
     def read(indices: np.ndarray) -> Batch:
-        time.sleep(0.1)  # the fault itself: storage that others use too
+        time.sleep(0.4)  # the fault itself: storage that others use too
         return fit.read(indices)
 
     return replace(fit, read=read)
 
 
-def _train_rank(rank: int, folder: str, fault: Callable[[Fit], Fit]) -> None:
-    torch.set_num_threads(1)
+FAULTS = {
+    "weight": _flip_a_weight,
+    "branch": _take_another_branch_of_the_loss,
+    "steps": _have_fewer_steps,
+    "shapes": _have_other_shapes,
+    "processor": _compute_slowly,
+    "storage": _read_slowly,
+}
+
+
+def _train_with(fault: Callable[[Fit], Fit], folder: Path, rank: int) -> dict[str, object]:
     meeting = f"file://{folder}/rendezvous"
     torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD)
-    fit = make_fit(Path(folder) / "checkpoints", GroupWorker(), CONFIG)
+    fit = make_fit(folder / "checkpoints", GroupWorker(), CONFIG)
     fit = fault(fit) if rank == 1 else fit
     try:
         result = run_fit(fit)
-        last = fit.run.points[-1][1] if rank == 0 else {}  # type: ignore[attr-defined]
-        found, code = {"metrics": last, "state_hash": result.state_hash}, 0
+        return {"metrics": fit.run.points[-1][1] if rank == 0 else {}, "state_hash": result.state_hash}  # type: ignore[attr-defined]
     except TrainingHealthError as error:
-        found, code = error.record(), error.exit_code
-    Path(folder, f"found-{rank}.json").write_text(json.dumps(found))
-    torch.distributed.destroy_process_group()
-    sys.exit(code)
+        return {**error.record(), "exit_code": error.exit_code}
+    finally:
+        torch.distributed.destroy_process_group()
 
 
-def _found(folder: Path, fault: Callable[[Fit], Fit], *, code: int) -> list[dict[str, Any]]:
-    """What each rank left; every one of them ends with the exit code."""
-    context = mp.get_context("spawn")
-    ranks = [context.Process(target=_train_rank, args=(rank, str(folder), fault)) for rank in range(WORLD)]
-    for rank in ranks:
-        rank.start()
-    for rank in ranks:
-        rank.join(60)
-    assert [rank.exitcode for rank in ranks] == [code] * WORLD
-    return [json.loads((folder / f"found-{rank}.json").read_text()) for rank in range(WORLD)]
+def _train_rank(rank: int, folder: str) -> None:
+    """With one fault after the other: starting processes takes longer than what they do here."""
+    torch.set_num_threads(1)
+    for name, fault in FAULTS.items():
+        found = _train_with(fault, Path(folder, name), rank)
+        Path(folder, name, f"found-{rank}.json").write_text(json.dumps(found))
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """By fault: what each rank left."""
+    folder = tmp_path_factory.mktemp("faults")
+    for name in FAULTS:
+        (folder / name).mkdir()
+    mp.spawn(_train_rank, args=(str(folder),), nprocs=WORLD)
+    ranks = range(WORLD)
+    return {name: [json.loads((folder / name / f"found-{rank}.json").read_text()) for rank in ranks] for name in FAULTS}
 
 
 @pytest.mark.fault("P11")
 @pytest.mark.parametrize(
     ("fault", "field", "before"),
-    [
-        (_flip_a_weight, "weights", AT + 1),
-        (_take_another_branch_of_the_loss, "loss", 1),
-        (_have_fewer_steps, "epoch", AT),
-        (_have_other_shapes, "weights", 0),
-    ],
+    [("weight", "weights", AT + 1), ("branch", "loss", 1), ("steps", "epoch", AT), ("shapes", "weights", 0)],
 )
 def test_a_worker_that_drifts_ends_every_worker(
-    tmp_path: Path, fault: Callable[[Fit], Fit], field: str, before: int
+    found: dict[str, list[dict[str, Any]]], fault: str, field: str, before: int
 ) -> None:
-    found = _found(tmp_path, fault, code=76)
-
-    assert {error["code"] for error in found} == {"RANK_DESYNC"}
-    assert {(error["field"], error["got"]["rank"]) for error in found} == {(field, 1)}
-    assert {error["message"] for error in found} == {
-        f"rank 1 has drifted from rank 0 in its {field} before step {before}"
-    }
+    message = f"rank 1 has drifted from rank 0 in its {field} before step {before}"
+    for error in found[fault]:
+        assert (error["code"], error["exit_code"], error["message"]) == ("RANK_DESYNC", 76, message)
+        assert (error["field"], error["got"]["rank"]) == (field, 1)
 
 
 @pytest.mark.fault("P12")
-@pytest.mark.parametrize(("fault", "phase"), [(_compute_slowly, "computing"), (_read_slowly, "waiting for data")])
+@pytest.mark.parametrize(("fault", "phase"), [("processor", "computing"), ("storage", "waiting for data")])
 def test_a_slow_worker_is_named_with_what_it_does_and_changes_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: Callable[[Fit], Fit], phase: str
+    found: dict[str, list[dict[str, Any]]], tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str, phase: str
 ) -> None:
-    found = _found(tmp_path, fault, code=0)
+    torch.set_num_threads(1)
+    alone = run_fit(make_fit(tmp_path, config=CONFIG)).state_hash
 
-    assert {each["state_hash"] for each in found} == {run_fit(make_fit(tmp_path / "alone", config=CONFIG)).state_hash}
-    Stragglers()(found[0]["metrics"])
+    assert {each["state_hash"] for each in found[fault]} == {alone}
+    Stragglers()(found[fault][0]["metrics"])
     assert caplog.text.count("rank 1 takes") == 1
     assert f"times as long as the others, mostly {phase}" in caplog.text
 
