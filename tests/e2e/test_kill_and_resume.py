@@ -1,6 +1,7 @@
 """kill -9 in mid-epoch, the same command again: the final state is the one of an undisturbed run, bit for bit."""
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -12,6 +13,12 @@ from tests.e2e.conftest import ended, kill_when, kindred, result_of, start, trac
 
 def _checkpoints(workplace: Path) -> list[str]:
     return sorted(path.name for path in (workplace / "run" / "pretrain" / "checkpoints").glob("step-*"))
+
+
+def _processor_s() -> float:
+    """Of all commands that have ended: what else runs here does not matter."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +49,7 @@ def test_terminated_leaves_a_checkpoint_and_exit_code_75(workplace: Path, undist
     asked = time.monotonic()
     stopped = ended(process)
 
-    assert time.monotonic() - asked < 10
+    assert time.monotonic() - asked < 30  # 10 on a machine without other work
     assert stopped.returncode == 75, stopped.stderr
     assert result_of(stopped)["status"] == "stopped"
 
@@ -89,15 +96,15 @@ def test_a_second_job_in_the_folder_is_refused_and_costs_the_first_nothing(
     first = start("pretrain", "out=run", folder=workplace)
     wait_until(first, lambda: bool(_checkpoints(workplace)))
     first.send_signal(signal.SIGSTOP)
-    began = time.monotonic()
+    began = _processor_s()
     second = kindred("pretrain", "out=run", "pretrain.optim.learning_rate=0.5", folder=workplace)
-    took = time.monotonic() - began
+    took = _processor_s() - began
     first.send_signal(signal.SIGCONT)
     done = ended(first)
 
     assert second.returncode == 73, second.stderr
     assert f"OUT_LOCKED: run is in use by pid {first.pid} on {os.uname().nodename}" in second.stderr
-    assert took < 5
+    assert took < 10
     assert done.returncode == 0, done.stderr
     assert result_of(done)["state_hash"] == undisturbed
 
