@@ -125,3 +125,28 @@ def test_terminated_on_ray_leaves_a_checkpoint_and_exit_code_75(workplace: Path,
     done = kindred("pretrain", "out=run", folder=workplace)
 
     assert result_of(done)["state_hash"] == undisturbed
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.fault("C11")
+def test_what_kills_leave_behind_keeps_no_restart_away_and_does_not_pile_up(
+    workplace: Path, undisturbed: object
+) -> None:
+    given = ["out=run", "pretrain.workers=2", "pretrain.checkpoint_every=1"]
+    before = sorted(Path("/dev/shm").iterdir())
+    for number in range(1, 4):
+        killed = kill_when(
+            "pretrain", *given, folder=workplace, ready=lambda number=number: len(_attempts(workplace)) == number
+        )
+        assert killed.returncode == -signal.SIGKILL
+
+    done = kindred("pretrain", *given, folder=workplace)
+
+    assert done.returncode == 0, done.stderr
+    assert result_of(done)["state_hash"] == undisturbed
+    assert sorted(Path("/dev/shm").iterdir()) == before
+
+
+def _attempts(workplace: Path) -> list[Path]:
+    return list((workplace / "run" / "pretrain" / "checkpoints").glob("attempt-*"))
