@@ -21,7 +21,8 @@ from pipeline.credentials import redact
 from pipeline.errors import KindredError, Preempted, StorageError, TrackingError
 from pipeline.tracking import Spool
 
-FLUSH_S = 60.0
+FLUSH_S, PREEMPTED_FLUSH_S = 60.0, 3.0
+"""How long an end waits for delivery; whoever preempts kills soon, and the spool keeps what was not delivered."""
 _log = logging.getLogger(__name__)
 
 
@@ -69,12 +70,15 @@ def tracked(
     mark_killed(run_folder)  # what an earlier driver left RUNNING when all its processes died at once
     tracking = Tracking(run_folder)
     sidecar = _start(run_folder, tracking_uri(uri))
-    delivered = False
+    delivered, patience_s = False, FLUSH_S
     try:
         with _ending(tracking.run):
             yield tracking
+    except Preempted:
+        patience_s = PREEMPTED_FLUSH_S
+        raise
     finally:
-        delivered = _finish(sidecar, run_folder)
+        delivered = _finish(sidecar, run_folder, patience_s)
     if required and not delivered:
         message = f"tracking is required and did not get everything: {_last_words(run_folder)}"
         raise TrackingError(message, code="TRACK_UNDELIVERED", fix=_fix(run_folder))
@@ -130,12 +134,12 @@ def _start(run_folder: Path, uri: str) -> subprocess.Popen[bytes]:
         )
 
 
-def _finish(sidecar: subprocess.Popen[bytes], run_folder: Path) -> bool:
+def _finish(sidecar: subprocess.Popen[bytes], run_folder: Path, patience_s: float) -> bool:
     """Let the sidecar deliver the rest, for a bounded time; True when all of it arrived."""
     assert sidecar.stdin is not None  # noqa: S101 - a pipe was asked for
     sidecar.stdin.close()
     try:
-        delivered = sidecar.wait(FLUSH_S) == 0
+        delivered = sidecar.wait(patience_s) == 0
     except subprocess.TimeoutExpired:
         delivered = False
     finally:

@@ -161,7 +161,11 @@ def _read_body(path: Path) -> dict[str, JsonValue]:
     except (ValueError, RecursionError) as error:
         raise _damaged(path, "is not JSON") from error
     if not isinstance(body, dict) or body.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has another format", code="CKPT_FORMAT", expected=FORMAT)
+        got = body.get("format") if isinstance(body, dict) else None
+        fix = "resume with the release of Kindred that wrote it"
+        raise CheckpointError(
+            f"{path} has another format", code="CKPT_FORMAT", field="format", expected=FORMAT, got=got, fix=fix
+        )
     if body.pop("sha256", None) != sha256(canonical_json(body)):
         raise _damaged(path, "does not match its own hash")
     return body

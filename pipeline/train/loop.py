@@ -22,6 +22,7 @@ from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.device_copy import DeviceCopy, Sent
 from pipeline.train.fit_config import FitConfig
 from pipeline.train.health import refuse_nonfinite
+from pipeline.train.numerics import numerics, say_if_inexact
 from pipeline.train.optim import build_optimizer, learning_rate_scale, set_learning_rate
 from pipeline.train.reduce import GlobalStep
 from pipeline.train.roll_call import RollCall
@@ -124,7 +125,7 @@ class _Loop:
         )
         self.parameters = [p for group in self.state.optimizer.param_groups for p in group["params"]]
         self.waited, self.noticed = 0.0, False
-        self.roll_call = RollCall(fit.worker, fit.device)
+        self.roll_call = RollCall(fit.worker, fit.device, self.parameters)
         self.logged = (0.0, 0)
         self.saved, self.saved_step = "", 0
         self.ledger: Ledger | None = None
@@ -132,8 +133,7 @@ class _Loop:
     def run(self) -> FitResult:
         self._resume()
         started, first = time.perf_counter(), self.state.step
-        self.saved_step = first
-        self.logged = (started, first)
+        self.saved_step, self.logged = first, (started, first)
         batches = read_ahead(
             self._cursors(),
             self._read,
@@ -180,6 +180,8 @@ class _Loop:
             check_identity(checkpoint, self.fit.identity)
             self.state.restore(checkpoint)
             _log.info("resumed at step %d of %d", self.state.step, self.num_steps)
+            if self.fit.worker.rank == 0:
+                say_if_inexact(checkpoint, numerics(self.fit.device), self.fit.run)
         if self.fit.ledger is not None and self.fit.worker.rank == 0:
             header = ledger_header(self.config.batch_size, self.fit.identity)
             self.ledger = open_ledger(self.fit.ledger, header, checkpoint.state if checkpoint else None)
@@ -289,6 +291,7 @@ class _Loop:
         parts = self.state.parts()
         if self.fit.worker.rank == 0:
             state: dict[str, JsonValue] = {"position": self.state.position(), "identity": dict(self.fit.identity)}
+            state["numerics"] = numerics(self.fit.device)
             if self.ledger is not None:
                 state["ledger"] = self.ledger.finish() if last else self.ledger.commit()
             self.saved = str(self.fit.store.save(self.state.step, parts, state))

@@ -31,11 +31,13 @@ class Heard(NamedTuple):
 
 
 class RollCall:
-    """Of one worker. device: where collectives want their tensors."""
+    """Of one worker. device: where collectives want their tensors. weights: with which all must begin: those of other
+    shapes would break the first exchange."""
 
-    def __init__(self, worker: Worker, device: torch.device) -> None:
+    def __init__(self, worker: Worker, device: torch.device, weights: Iterable[Tensor]) -> None:
         self.worker, self.device = worker, device
         self.bits = [0, 0, 0]
+        self.note(0.0, 0.0, weights)
         self.seconds = [0.0, 0.0]
         self.heard: deque[Tensor] = deque(maxlen=100)
         self.asked = time.monotonic()

@@ -1,9 +1,11 @@
 """A tiny ingested data set that every end-to-end test of the session shares, and the command line as users type it."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -48,11 +50,9 @@ def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def kill_when(
-    verb: str, *arguments: str, folder: Path, ready: Callable[[], bool], number: int = signal.SIGKILL
-) -> subprocess.CompletedProcess[str]:
-    """Start, send a signal as soon as `ready`, wait for the end."""
-    process = subprocess.Popen(
+def start(verb: str, *arguments: str, folder: Path) -> subprocess.Popen[str]:
+    """Leave it running in a session of its own."""
+    return subprocess.Popen(
         command(verb, *arguments),
         cwd=folder,
         env=environment(folder),
@@ -61,14 +61,39 @@ def kill_when(
         text=True,
         start_new_session=True,
     )
+
+
+def wait_until(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
+    """Return as soon as `ready`; fails where the process ends before."""
     deadline = time.monotonic() + 200
     while not ready():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline, "never became ready"
         time.sleep(0.02)
-    process.send_signal(number)
+
+
+def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """Wait for the end."""
     out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def kill_when(
+    verb: str, *arguments: str, folder: Path, ready: Callable[[], bool], number: int = signal.SIGKILL
+) -> subprocess.CompletedProcess[str]:
+    """Start, send a signal as soon as `ready`, wait for the end."""
+    process = start(verb, *arguments, folder=folder)
+    wait_until(process, ready)
+    process.send_signal(number)
+    return ended(process)
+
+
+def tracked_runs(folder: Path) -> dict[str, str]:
+    """Name -> status of every run in the MLflow database of `folder`, which has no name twice."""
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database:
+        runs = database.execute("select name, status from runs").fetchall()
+    assert len(dict(runs)) == len(runs), runs
+    return dict(runs)
 
 
 @pytest.fixture(scope="session")

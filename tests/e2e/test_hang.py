@@ -15,6 +15,7 @@ from tests.wait_for import wait_for
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.fault("P10")
 def test_a_stopped_worker_is_found_and_nothing_is_lost(workplace: Path) -> None:
     expected = result_of(kindred("pretrain", "out=whole", f"data.path={workplace}/run/data", folder=workplace))
     process = psutil.Popen(

@@ -56,6 +56,20 @@ def test_a_full_disk_is_refused_before_training(ingested: Path, tmp_path: Path) 
     assert all(part in done.stderr for part in ("IO_NO_SPACE", "expected=", "got=", "Fix: free"))
 
 
+@needs_mounts
+@pytest.mark.slow
+@pytest.mark.fault("C10")
+def test_little_shared_memory_is_refused_before_ray_starts(ingested: Path, tmp_path: Path) -> None:
+    done = _after(
+        "mount -t tmpfs -o size=8m tmpfs /dev/shm",
+        "out=run", f"data.path={ingested}/data", "pretrain.workers=2", *SHORT,
+        folder=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode == 71, done.stderr
+    assert all(part in done.stderr for part in ("ENV_SHM", "expected=>= 128 MiB", "got=8 MiB", "--shm-size=256m"))
+
+
 @pytest.mark.slow
 @pytest.mark.fault("C12")
 def test_too_few_descriptors_are_refused_before_training(ingested: Path, tmp_path: Path) -> None:

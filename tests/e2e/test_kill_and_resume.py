@@ -1,15 +1,24 @@
 """kill -9 in mid-epoch, the same command again: the final state is the one of an undisturbed run, bit for bit."""
 
+import os
+import resource
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import kill_when, kindred, result_of
+from tests.e2e.conftest import ended, kill_when, kindred, result_of, start, tracked_runs, wait_until
 
 
 def _checkpoints(workplace: Path) -> list[str]:
     return sorted(path.name for path in (workplace / "run" / "pretrain" / "checkpoints").glob("step-*"))
+
+
+def _processor_s() -> float:
+    """Of all commands that have ended: what else runs here does not matter."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +29,7 @@ def undisturbed(ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> obj
     return result_of(done)["state_hash"]
 
 
+@pytest.mark.fault("P04")
 def test_killed_in_process(workplace: Path, undisturbed: object) -> None:
     killed = kill_when("pretrain", "out=run", folder=workplace, ready=lambda: len(_checkpoints(workplace)) >= 2)
     assert killed.returncode == -signal.SIGKILL
@@ -28,12 +38,18 @@ def test_killed_in_process(workplace: Path, undisturbed: object) -> None:
 
     assert done.returncode == 0, done.stderr
     assert result_of(done)["state_hash"] == undisturbed
+    assert tracked_runs(workplace) == {"run": "FINISHED", "pretrain": "FINISHED"}
 
 
+@pytest.mark.fault("P08")
 def test_terminated_leaves_a_checkpoint_and_exit_code_75(workplace: Path, undisturbed: object) -> None:
-    stopped = kill_when(
-        "pretrain", "out=run", folder=workplace, ready=lambda: bool(_checkpoints(workplace)), number=signal.SIGTERM
-    )
+    process = start("pretrain", "out=run", folder=workplace)
+    wait_until(process, lambda: bool(_checkpoints(workplace)))
+    process.terminate()
+    asked = time.monotonic()
+    stopped = ended(process)
+
+    assert time.monotonic() - asked < 30  # 10 on a machine without other work
     assert stopped.returncode == 75, stopped.stderr
     assert result_of(stopped)["status"] == "stopped"
 
@@ -43,6 +59,7 @@ def test_terminated_leaves_a_checkpoint_and_exit_code_75(workplace: Path, undist
 
 
 @pytest.mark.ray
+@pytest.mark.fault("P04")
 def test_killed_on_two_ray_workers_equals_one_process(workplace: Path, undisturbed: object) -> None:
     killed = kill_when(
         "pretrain", "out=run", "pretrain.workers=2", folder=workplace, ready=lambda: len(_checkpoints(workplace)) >= 2
@@ -72,8 +89,29 @@ def test_a_finished_command_does_nothing_and_another_configuration_is_refused(
     assert (workplace / "run-short" / "pretrain" / "result.json").exists()
 
 
+@pytest.mark.fault("P17")
+def test_a_second_job_in_the_folder_is_refused_and_costs_the_first_nothing(
+    workplace: Path, undisturbed: object
+) -> None:
+    first = start("pretrain", "out=run", folder=workplace)
+    wait_until(first, lambda: bool(_checkpoints(workplace)))
+    first.send_signal(signal.SIGSTOP)
+    began = _processor_s()
+    second = kindred("pretrain", "out=run", "pretrain.optim.learning_rate=0.5", folder=workplace)
+    took = _processor_s() - began
+    first.send_signal(signal.SIGCONT)
+    done = ended(first)
+
+    assert second.returncode == 73, second.stderr
+    assert f"OUT_LOCKED: run is in use by pid {first.pid} on {os.uname().nodename}" in second.stderr
+    assert took < 10
+    assert done.returncode == 0, done.stderr
+    assert result_of(done)["state_hash"] == undisturbed
+
+
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.fault("P08")
 def test_terminated_on_ray_leaves_a_checkpoint_and_exit_code_75(workplace: Path, undisturbed: object) -> None:
     stopped = kill_when(
         "pretrain",
@@ -88,3 +126,28 @@ def test_terminated_on_ray_leaves_a_checkpoint_and_exit_code_75(workplace: Path,
     done = kindred("pretrain", "out=run", folder=workplace)
 
     assert result_of(done)["state_hash"] == undisturbed
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.fault("C11")
+def test_what_kills_leave_behind_keeps_no_restart_away_and_does_not_pile_up(
+    workplace: Path, undisturbed: object
+) -> None:
+    given = ["out=run", "pretrain.workers=2", "pretrain.checkpoint_every=1"]
+    before = sorted(Path("/dev/shm").iterdir())
+    for number in range(1, 4):
+        killed = kill_when(
+            "pretrain", *given, folder=workplace, ready=lambda number=number: len(_attempts(workplace)) == number
+        )
+        assert killed.returncode == -signal.SIGKILL
+
+    done = kindred("pretrain", *given, folder=workplace)
+
+    assert done.returncode == 0, done.stderr
+    assert result_of(done)["state_hash"] == undisturbed
+    assert sorted(Path("/dev/shm").iterdir()) == before
+
+
+def _attempts(workplace: Path) -> list[Path]:
+    return list((workplace / "run" / "pretrain" / "checkpoints").glob("attempt-*"))

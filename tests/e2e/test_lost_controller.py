@@ -37,6 +37,7 @@ def _without_controller(workplace: Path, *, stop: bool) -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize("stop", [False, True])
+@pytest.mark.fault("P03")
 def test_a_killed_controller_costs_no_bit(workplace: Path, stop: bool) -> None:
     expected = result_of(kindred("pretrain", "out=whole", LONG, f"data.path={workplace}/run/data", folder=workplace))
     done = _without_controller(workplace, stop=stop)

@@ -18,6 +18,7 @@ LONG = "pretrain.epochs=40"
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.fault("P06")
 def test_a_node_that_is_lost_and_another_that_joins_change_nothing(ingested: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as made:  # Ray's socket paths are long
         folder, data = Path(made), f"data.path={ingested}/data"
@@ -72,6 +73,7 @@ def _reach(job: subprocess.Popen[str], run: Path, step: int) -> None:
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.fault("P08")
 def test_a_node_that_will_be_reclaimed_is_told_in_time_for_a_checkpoint(ingested: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as made:
         folder, data = Path(made), f"data.path={ingested}/data"

@@ -38,6 +38,7 @@ if "KINDRED_TEST_STEPS" in os.environ:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.fault("P15")
 def test_two_attempts_and_not_more(ingested: Path, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(CRASH)
     steps = tmp_path / "run" / "pretrain" / "steps-of-attempts"

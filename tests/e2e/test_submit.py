@@ -1,9 +1,12 @@
 """kindred submit against a real Ray head on loopback: once however often, followed, stopped, with its exit code."""
 
+import contextlib
 import json
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,7 @@ def cluster() -> Iterator[Cluster]:
             made.stop()
 
 
+@pytest.mark.fault("P16")
 def test_a_job_runs_once_however_often_it_is_submitted(cluster: Cluster, ingested: Path) -> None:
     data, out = f"data.path={ingested}/data", f"out={cluster.folder}/once"
     secret = "s3cr3t-0123456789"
@@ -45,6 +49,24 @@ def test_a_job_runs_once_however_often_it_is_submitted(cluster: Cluster, ingeste
     assert logs
     assert not any(secret in path.read_text(errors="replace") for path in logs)
     assert secret not in followed.stderr + followed.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.fault("P16")
+def test_ten_submissions_at_once_run_one_job(cluster: Cluster, ingested: Path) -> None:
+    arguments = [f"data.path={ingested}/data", f"out={cluster.folder}/ten", "pretrain.epochs=2"]
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: cluster.submit("pretrain", *arguments), range(10)))
+
+    assert [answer.returncode for answer in answers] == [0] * 10, [answer.stderr for answer in answers]
+    assert len({str(result_of(answer)["submission_id"]) for answer in answers}) == 1
+    done = cluster.submit("pretrain", *arguments, "--follow")
+    assert done.returncode == 0, done.stderr
+    attempts = list((cluster.folder / "ten" / "pretrain" / "checkpoints").glob("attempt-*"))
+    assert len(attempts) == 1
+    with contextlib.closing(sqlite3.connect(cluster.folder / "m.db")) as database:
+        runs = database.execute("select count(*) from runs where name = 'ten'").fetchone()
+    assert runs == (1,)
 
 
 @pytest.mark.slow

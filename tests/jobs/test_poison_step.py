@@ -17,6 +17,7 @@ def _attempt(folder: Path, last: int) -> None:
         attempt.mark(step)
 
 
+@pytest.mark.fault("P15")
 def test_the_same_step_twice_in_a_row_names_its_samples(tmp_path: Path) -> None:
     order = Plan(np.arange(20), batch_size=4, seed=0, last="drop", order=ShuffleOrder())
     keys, attempts = np.array([f"k{n}" for n in range(20)]), StepsOfAttempts(tmp_path)

@@ -81,7 +81,7 @@ def test_missing_and_cut_shards_are_named_together_with_an_unusable_run_folder(
     assert [problem.shard for problem in caught.value.problems] == [first, second, None]
 
 
-@pytest.mark.fault("C04")
+@pytest.mark.fault("C04", "C10")
 def test_a_full_disk_and_a_small_shared_memory_are_reported_with_their_sizes(
     parts: tuple[Task, Dataset], recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +123,7 @@ def test_a_run_in_process_needs_no_shared_memory(
         preflight(*parts, recipe.pretrain, tmp_path / "run")
 
 
+@pytest.mark.fault("P14")
 def test_too_little_memory_names_the_keys_to_lower(parts: tuple[Task, Dataset], recipe: Recipe, tmp_path: Path) -> None:
     huge = recipe.pretrain.model_copy(update={"batch_size": 1 << 40})
 
@@ -132,6 +133,7 @@ def test_too_little_memory_names_the_keys_to_lower(parts: tuple[Task, Dataset], 
     assert _codes(caught.value) == ["ENV_MEMORY"]
 
 
+@pytest.mark.fault("P14")
 def test_the_estimate_grows_with_workers_and_batch(parts: tuple[Task, Dataset], recipe: Recipe) -> None:
     small = estimate(*parts, recipe.pretrain)
 

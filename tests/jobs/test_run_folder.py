@@ -9,6 +9,7 @@ from jobs._run_folder import RunFolder, differences
 from pipeline.errors import ConfigError, OutputError
 
 
+@pytest.mark.fault("P17")
 def test_a_second_process_is_refused_and_told_who_holds_the_run(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from jobs._run_folder import RunFolder\n"
@@ -18,9 +19,10 @@ def test_a_second_process_is_refused_and_told_who_holds_the_run(tmp_path: Path) 
         done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
 
     assert done.returncode != 0
-    assert f"pid {os.getpid()}" in done.stderr
+    assert f"OUT_LOCKED: {tmp_path} is in use by pid {os.getpid()} on {os.uname().nodename}" in done.stderr
 
 
+@pytest.mark.fault("P18")
 def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
     code = (
         "import sys, os, signal; from pathlib import Path; from jobs._run_folder import RunFolder\n"
@@ -30,6 +32,15 @@ def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
 
     with RunFolder(tmp_path).locked():
         assert (tmp_path / "LOCK").read_text().startswith(f"pid {os.getpid()} ")
+
+
+@pytest.mark.fault("P18")
+@pytest.mark.parametrize("left", [f"pid {os.getpid()} on {os.uname().nodename}", "pid 1 on another-host", "\0 torn"])
+def test_what_a_lock_file_says_keeps_nobody_out(tmp_path: Path, left: str) -> None:
+    (tmp_path / "LOCK").write_text(left)
+
+    with RunFolder(tmp_path).locked():
+        assert (tmp_path / "LOCK").read_text() == f"pid {os.getpid()} on {os.uname().nodename}\n"
 
 
 def test_a_changed_identity_is_refused_with_the_difference(tmp_path: Path) -> None:

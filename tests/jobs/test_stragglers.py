@@ -13,6 +13,7 @@ def _metrics(rank: int, ratio: float, data: float) -> dict[str, float]:
     }
 
 
+@pytest.mark.fault("P12")
 def test_each_slow_worker_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
     stragglers = Stragglers()
     for metrics in (_metrics(1, 1.4, 0.9), _metrics(1, 5.1, 0.9), _metrics(1, 5.2, 0.9), _metrics(3, 2.5, 0.1), {}):

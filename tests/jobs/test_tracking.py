@@ -79,6 +79,22 @@ def test_logging_never_waits_for_a_dead_server_and_sync_delivers_later(
     assert statuses(store_uri) == {"demo": "FINISHED", "pretrain": "FINISHED"}
 
 
+@pytest.mark.fault("P08")
+def test_a_preempted_job_does_not_wait_for_a_store_that_hangs(tmp_path: Path, store_uri: str) -> None:
+    preempted = pytest.raises(Preempted)
+    with preempted, tracked(tmp_path / "out", IDENTITY, uri=store_uri) as tracking:
+        tracking.run.metrics({"loss": 1.0}, 1)
+        (sidecar,) = psutil.Process().children()
+        sidecar.suspend()
+        asked = time.monotonic()
+        raise Preempted("stopped after step 1", code="PREEMPTED")
+
+    assert time.monotonic() - asked < 10
+    assert not sidecar.is_running()
+    sync(tmp_path / "out", store_uri)
+    assert num_points(store_uri) == 1
+
+
 @pytest.mark.fault("M05", "M10")
 def test_the_sidecar_outlives_a_killed_driver_and_delivers_the_rest(tmp_path: Path, store_uri: str) -> None:
     folder = tmp_path / "out"

@@ -37,6 +37,7 @@ def test_a_slow_item_does_not_overtake() -> None:
 
 
 @pytest.mark.parametrize(("max_bytes", "size", "ahead"), [(50, 10, 5), (1000, 10, 8), (10, 99, 1)])
+@pytest.mark.fault("P14")
 def test_it_reads_as_far_ahead_as_the_bytes_and_the_count_allow(max_bytes: int, size: int, ahead: int) -> None:
     started: list[int] = []
     reached = threading.Semaphore(0)

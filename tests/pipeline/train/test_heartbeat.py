@@ -14,6 +14,7 @@ def beating(folder: Path, rank: int, ended: threading.Event, *, after_s: float =
     return Heartbeat(folder / "beats", rank=rank, world=2, after_s=after_s, path=path, end=ended.set)
 
 
+@pytest.mark.fault("P10")
 def test_a_silent_peer_is_named_and_ends_this_worker(tmp_path: Path) -> None:
     ended = threading.Event()
     with beating(tmp_path, 0, ended):

@@ -23,9 +23,13 @@ CONFIG = FitConfig(epochs=3, batch_size=8, micro_batches=4, checkpoint_every=2, 
 class Recorded:
     def __init__(self) -> None:
         self.points: list[tuple[int, dict[str, float]]] = []
+        self.tagged: dict[str, str] = {}
 
     def metrics(self, values: dict[str, float], step: int) -> None:
         self.points.append((step, dict(values)))
+
+    def tags(self, values: dict[str, str]) -> None:
+        self.tagged.update(values)
 
 
 def make_fit(folder: Path, worker: Worker | None = None, config: FitConfig = CONFIG, seed: int = 0) -> Fit:
@@ -75,6 +79,7 @@ def test_resume_from_any_step_ends_in_the_same_state(tmp_path: Path, uninterrupt
     assert run_fit(make_fit(tmp_path)).state_hash == uninterrupted.state_hash
 
 
+@pytest.mark.fault("P08")
 def test_a_requested_stop_leaves_a_checkpoint_of_that_step(tmp_path: Path, uninterrupted: FitResult) -> None:
     asked = iter([False])
     fit = replace(make_fit(tmp_path), stop=lambda: next(asked, True))
@@ -118,10 +123,22 @@ def _train_rank(rank: int, world: int, folder: str, reduce: str) -> None:
 
 
 @pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.fault("P07")
 def test_any_number_of_workers_ends_in_the_same_bits(tmp_path: Path, uninterrupted: FitResult, world: int) -> None:
     mp.spawn(_train_rank, args=(world, str(tmp_path), "exact"), nprocs=world)
 
     assert {(tmp_path / f"hash-{rank}").read_text() for rank in range(world)} == {uninterrupted.state_hash}
+
+
+class _ManyWorkers(SingleWorker):
+    world = 5
+
+
+@pytest.mark.fault("P07")
+def test_more_workers_than_micro_batches_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"CONFIG_WORLD: 5 workers cannot share 4 micro-batches.*>= 5") as caught:
+        run_fit(make_fit(tmp_path, _ManyWorkers()))
+    assert caught.value.exit_code == 64
 
 
 def test_fast_reduction_gives_the_exact_weights_up_to_rounding(tmp_path: Path) -> None:

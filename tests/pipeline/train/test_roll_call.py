@@ -5,19 +5,32 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
-from torch import nn
+from torch import Tensor, nn
 
+from jobs._stragglers import Stragglers
 from pipeline.errors import TrainingHealthError
+from pipeline.objectives.intra import IntraSample
+from pipeline.objectives.spec import Projection
 from pipeline.train.loop import Fit, run_fit
+from pipeline.train.optim import OptimConfig, parameter_groups
 from pipeline.train.roll_call import weights_digest
+from pipeline.types import Batch, LossTerms
 from pipeline.worker import GroupWorker
-from tests.pipeline.train.test_loop import CONFIG, make_fit
+from tests.pipeline.train import test_loop
+from tests.pipeline.train.test_loop import make_fit
+from tests.toy_streams import InOrder, toy_pretraining
 
 WORLD, AT = 3, 4
+CONSTANT = OptimConfig(warmup_fraction=0, final_fraction=1)
+CONFIG = test_loop.CONFIG.model_copy(
+    update={"monitor_every": 1, "checkpoint_every": 100, "log_every": 5, "epochs": 2, "optim": CONSTANT}
+)
 
 
 def _flip_a_weight(fit: Fit) -> Fit:
@@ -30,6 +43,25 @@ def _flip_a_weight(fit: Fit) -> Fit:
     return replace(fit, before_step=before_step)
 
 
+def _take_another_branch_of_the_loss(fit: Fit) -> Fit:
+    total = fit.task.total
+
+    def without_a_term(terms: LossTerms) -> Tensor:
+        return total(LossTerms(dict(list(terms.terms.items())[1:])))
+
+    fit.task.total = without_a_term  # type: ignore[method-assign]
+    return fit
+
+
+def _have_fewer_steps(fit: Fit) -> Fit:
+    return replace(fit, order=InOrder(AT * CONFIG.batch_size, CONFIG.batch_size))
+
+
+def _have_other_shapes(fit: Fit) -> Fit:
+    task = toy_pretraining(0, [IntraSample(projection=Projection(hidden=8, dim=6))])
+    return replace(fit, task=task, groups=parameter_groups(task.module, CONFIG.optim))
+
+
 def _compute_slowly(fit: Fit) -> Fit:
     def delay(module: nn.Module, given: object) -> None:
         time.sleep(0.1)  # the fault itself: a processor that others use too
@@ -38,42 +70,83 @@ def _compute_slowly(fit: Fit) -> Fit:
     return fit
 
 
-def _train_rank(rank: int, folder: str, fault: Callable[[Fit], Fit]) -> None:
-    torch.set_num_threads(1)
+def _read_slowly(fit: Fit) -> Fit:
+    def read(indices: np.ndarray) -> Batch:
+        time.sleep(0.4)  # the fault itself: storage that others use too
+        return fit.read(indices)
+
+    return replace(fit, read=read)
+
+
+FAULTS = {
+    "weight": _flip_a_weight,
+    "branch": _take_another_branch_of_the_loss,
+    "steps": _have_fewer_steps,
+    "shapes": _have_other_shapes,
+    "processor": _compute_slowly,
+    "storage": _read_slowly,
+}
+
+
+def _train_with(fault: Callable[[Fit], Fit], folder: Path, rank: int) -> dict[str, object]:
     meeting = f"file://{folder}/rendezvous"
     torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD)
-    config = CONFIG.model_copy(update={"monitor_every": 1, "checkpoint_every": 100, "log_every": 5, "epochs": 2})
-    fit = make_fit(Path(folder) / "checkpoints", GroupWorker(), config)
+    fit = make_fit(folder / "checkpoints", GroupWorker(), CONFIG)
     fit = fault(fit) if rank == 1 else fit
     try:
-        run_fit(fit)
-        found = fit.run.points[-1][1] if rank == 0 else {}  # type: ignore[attr-defined]
+        result = run_fit(fit)
+        return {"metrics": fit.run.points[-1][1] if rank == 0 else {}, "state_hash": result.state_hash}  # type: ignore[attr-defined]
     except TrainingHealthError as error:
-        found = error.record()
-    Path(folder, f"found-{rank}.json").write_text(json.dumps(found))
-    torch.distributed.destroy_process_group()
+        return {**error.record(), "exit_code": error.exit_code}
+    finally:
+        torch.distributed.destroy_process_group()
 
 
-def _found(folder: Path, fault: Callable[[Fit], Fit]) -> list[dict[str, object]]:
-    mp.spawn(_train_rank, args=(str(folder), fault), nprocs=WORLD)
-    return [json.loads((folder / f"found-{rank}.json").read_text()) for rank in range(WORLD)]
+def _train_rank(rank: int, folder: str) -> None:
+    """With one fault after the other: starting processes takes longer than what they do here."""
+    torch.set_num_threads(1)
+    for name, fault in FAULTS.items():
+        found = _train_with(fault, Path(folder, name), rank)
+        Path(folder, name, f"found-{rank}.json").write_text(json.dumps(found))
 
 
-def test_one_flipped_bit_of_a_weight_ends_every_worker(tmp_path: Path) -> None:
-    found = _found(tmp_path, _flip_a_weight)
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """By fault: what each rank left."""
+    folder = tmp_path_factory.mktemp("faults")
+    for name in FAULTS:
+        (folder / name).mkdir()
+    mp.spawn(_train_rank, args=(str(folder),), nprocs=WORLD)
+    ranks = range(WORLD)
+    return {name: [json.loads((folder / name / f"found-{rank}.json").read_text()) for rank in ranks] for name in FAULTS}
 
-    assert [error["code"] for error in found] == ["RANK_DESYNC"] * WORLD
-    assert {str(error["message"]) for error in found} == {
-        f"rank 1 has drifted from rank 0 in its weights before step {AT + 1}"
-    }
+
+@pytest.mark.fault("P11")
+@pytest.mark.parametrize(
+    ("fault", "field", "before"),
+    [("weight", "weights", AT + 1), ("branch", "loss", 1), ("steps", "epoch", AT), ("shapes", "weights", 0)],
+)
+def test_a_worker_that_drifts_ends_every_worker(
+    found: dict[str, list[dict[str, Any]]], fault: str, field: str, before: int
+) -> None:
+    message = f"rank 1 has drifted from rank 0 in its {field} before step {before}"
+    for error in found[fault]:
+        assert (error["code"], error["exit_code"], error["message"]) == ("RANK_DESYNC", 76, message)
+        assert (error["field"], error["got"]["rank"]) == (field, 1)
 
 
-def test_the_worker_that_computes_slowly_is_named(tmp_path: Path) -> None:
-    metrics = _found(tmp_path, _compute_slowly)[0]
+@pytest.mark.fault("P12")
+@pytest.mark.parametrize(("fault", "phase"), [("processor", "computing"), ("storage", "waiting for data")])
+def test_a_slow_worker_is_named_with_what_it_does_and_changes_nothing(
+    found: dict[str, list[dict[str, Any]]], tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str, phase: str
+) -> None:
+    torch.set_num_threads(1)
+    alone = run_fit(make_fit(tmp_path, config=CONFIG)).state_hash
 
-    assert metrics["workers/slowest_rank"] == 1
-    assert float(str(metrics["workers/slowest_ratio"])) > 2
-    assert float(str(metrics["workers/slowest_data_share"])) < 0.5
+    assert {each["state_hash"] for each in found[fault]} == {alone}
+    Stragglers()(found[fault][0]["metrics"])
+    assert caplog.text.count("rank 1 takes") == 1
+    assert f"times as long as the others, mostly {phase}" in caplog.text
 
 
 @pytest.mark.parametrize("place", [0, 1, 5])

@@ -37,6 +37,7 @@ time.sleep(1.5)  # outside a step nothing is watched
 """
 
 
+@pytest.mark.fault("P10")
 def test_a_hanging_step_names_the_line_and_ends_the_process(tmp_path: Path) -> None:
     path = tmp_path / "hangs" / "rank-0.txt"
     started = time.monotonic()

@@ -1,0 +1,99 @@
+"""Signals of a terminal and outputs that nobody reads any more: consistent, resumed exactly, and no traceback."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import command, ended, environment, kindred, result_of, start, verify_run, wait_until
+
+pytestmark = pytest.mark.fault("P09")
+Result = dict[str, object]
+
+
+def _checkpoints(workplace: Path) -> list[Path]:
+    return sorted((workplace / "run" / "pretrain" / "checkpoints").glob("step-*"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return result_of(kindred("pretrain", f"out={folder}/run", f"data.path={ingested}/data", folder=folder))
+
+
+def _is_whole_and_goes_on(workplace: Path, undisturbed: Result) -> bool:
+    """Proved as it is, and after the same command ended as an undisturbed one does."""
+    assert verify_run("run", folder=workplace).returncode == 0
+    again = result_of(kindred("pretrain", "out=run", folder=workplace))
+    return all(again[key] == undisturbed[key] for key in ("state_hash", "ledger_sha256"))
+
+
+def test_an_interrupt_leaves_a_checkpoint_of_its_step(workplace: Path, undisturbed: Result) -> None:
+    process = start("pretrain", "out=run", folder=workplace)
+    wait_until(process, lambda: bool(_checkpoints(workplace)))
+    process.send_signal(signal.SIGINT)
+    done = ended(process)
+
+    assert done.returncode == 130, done.stderr
+    assert result_of(done)["status"] == "stopped"
+    assert f"stopped after step {int(_checkpoints(workplace)[-1].name[5:])} of 16" in done.stderr
+    assert _is_whole_and_goes_on(workplace, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_ends_at_once(workplace: Path, undisturbed: Result) -> None:
+    process = start("pretrain", "out=run", folder=workplace)
+    wait_until(process, lambda: bool(_checkpoints(workplace)))
+    for _ in range(2):  # the second comes while the first is answered
+        process.send_signal(signal.SIGINT)
+        wait_until(process, (workplace / "run" / "pretrain" / "STOP").exists)
+        process.send_signal(signal.SIGSTOP)
+    process.send_signal(signal.SIGCONT)
+    done = ended(process)
+
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    assert _is_whole_and_goes_on(workplace, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_terminal_that_hangs_up_ends_it_without_harm(workplace: Path, undisturbed: Result) -> None:
+    process = start("pretrain", "out=run", folder=workplace)
+    wait_until(process, lambda: bool(_checkpoints(workplace)))
+    process.send_signal(signal.SIGHUP)
+
+    assert ended(process).returncode == -signal.SIGHUP
+    assert _is_whole_and_goes_on(workplace, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_job_that_ignores_the_hang_up_outlives_its_terminal(workplace: Path, undisturbed: Result) -> None:
+    terminal, its_side = os.openpty()
+    process = subprocess.Popen(
+        ["nohup", *command("pretrain", "out=run")],
+        cwd=workplace, env=environment(workplace),
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=its_side, text=True, start_new_session=True,
+    )  # fmt: skip
+    os.close(its_side)
+    wait_until(process, lambda: bool(_checkpoints(workplace)))
+    os.close(terminal)
+
+    assert process.wait(timeout=120) == 0
+    assert _is_whole_and_goes_on(workplace, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("both", [False, True])
+def test_a_reader_that_leaves_after_a_line_is_no_traceback(workplace: Path, undisturbed: Result, both: bool) -> None:
+    shell = 'set -o pipefail; "$@" 2>&1 | head -n 1 >/dev/null' if both else 'set -o pipefail; "$@" | head -c 0'
+    done = subprocess.run(
+        ["bash", "-c", shell, "bash", *command("pretrain", "out=run")],
+        cwd=workplace, env=environment(workplace), capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+    assert done.returncode == 128 + signal.SIGPIPE, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+    assert _is_whole_and_goes_on(workplace, undisturbed)
