@@ -13,8 +13,6 @@ from tests.wait_for import wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.fault("P05")]
 LONG = "pretrain.epochs=10"
-AGENTS_END_S = 75
-"""Ray's two agents look for a dead control store for 60 s."""
 
 
 @pytest.mark.parametrize("killed", [("raylet/raylet",), ("gcs_server",), RAY_DAEMONS])
@@ -30,7 +28,7 @@ def test_killed_daemons_cost_no_bit_and_leave_no_process(workplace: Path, killed
     for daemon in Job(driver, workplace / "run", workplace / "mlflow.db", random.Random(0)).children(*killed):
         daemon.send_signal(signal.SIGKILL)
     code = driver.wait(timeout=300)
-    _, left = psutil.wait_procs(below, timeout=AGENTS_END_S)
+    _, left = psutil.wait_procs(below, timeout=30)
 
     assert code in (0, 75), (workplace / "err").read_text()
     assert "Traceback" not in (workplace / "err").read_text()
