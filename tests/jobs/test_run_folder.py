@@ -32,6 +32,7 @@ def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
         assert (tmp_path / "LOCK").read_text().startswith(f"pid {os.getpid()} ")
 
 
+@pytest.mark.fault("P19")
 def test_a_changed_identity_is_refused_with_the_difference(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.claim("pretrain", {"lr": 2})

@@ -41,6 +41,7 @@ def test_numbers_are_those_of_a_loop_over_python_integers(idx: int, size: int) -
     assert stream.uniform(size)[0].tolist() == reference_uniform(idx, calls=2, size=size)
 
 
+@pytest.mark.fault("N12")
 @given(rows=st.lists(st.integers(0, 3999), min_size=1, max_size=8, unique=True))
 def test_a_sample_draws_the_same_in_any_batch(rows: list[int]) -> None:
     index = torch.tensor(rows)
@@ -51,6 +52,7 @@ def test_a_sample_draws_the_same_in_any_batch(rows: list[int]) -> None:
     assert torch.equal(draws().select(index).normal(2), draws().normal(2)[index])
 
 
+@pytest.mark.fault("N12")
 @pytest.mark.parametrize("change", [{"seed": 1}, {"purpose": "dropout"}, {"epoch": 1}, {"view": 1}])
 def test_every_part_of_the_key_gives_independent_numbers(change: dict[str, object]) -> None:
     first, second = draws().uniform(4).flatten(), draws(**change).uniform(4).flatten()
