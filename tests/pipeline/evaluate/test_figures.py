@@ -59,7 +59,7 @@ def test_collapse_monitors_have_a_panel_each_a_line_per_stream_and_the_alarm_lev
     history = {
         f"pretrain/health/{stream}/{monitor}": [(50, 0.5), (100, 0.9)]
         for stream in ("imu", "photo")
-        for monitor in ("std", "rank", "mean_cosine")
+        for monitor in ("std", "rank_share", "mean_cosine")
     }
 
     figure = collapse_monitors(history)
