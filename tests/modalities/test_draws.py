@@ -61,6 +61,18 @@ def test_every_part_of_the_key_gives_independent_numbers(change: dict[str, objec
     assert (first == second).float().mean() < 1e-3
 
 
+@pytest.mark.fault("N12")
+def test_a_hundred_thousand_samples_never_draw_alike() -> None:
+    idx = torch.arange(100_000)
+    streams = [draws(idx, view=view, epoch=epoch) for view in (0, 1) for epoch in (0, 1)]
+    streams += [draws(idx, purpose="dropout"), draws(idx, seed=1), draws(idx).fork("a")]
+    keys = torch.cat([stream.keys for stream in streams])
+
+    assert len(keys.unique()) == len(keys) == 700_000
+    first = torch.cat([stream.uniform(3) for stream in streams])
+    assert len(first.unique(dim=0)) == len(first)
+
+
 def test_calls_forks_and_neighbouring_samples_are_independent() -> None:
     stream = draws()
     first, second = stream.uniform(4), stream.uniform(4)
