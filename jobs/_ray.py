@@ -261,7 +261,19 @@ def _private_token() -> None:
     """Create Ray's token file readable by its owner only, before Ray would create it readable by all."""
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return
-    path = Path.home() / ".ray" / "auth_token"
+    try:
+        _create_token(Path.home() / ".ray" / "auth_token")
+    except (OSError, RuntimeError) as error:  # a home that cannot be written, or none at all
+        raise EnvironmentFault(
+            f"no place for Ray's token in the home folder: {error}",
+            code="ENV_HOME",
+            field="HOME",
+            got=os.environ.get("HOME"),
+            fix="set HOME to a folder that can be written, or RAY_AUTH_TOKEN_PATH to a token file of yours (mode 600)",
+        ) from error
+
+
+def _create_token(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

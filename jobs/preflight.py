@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import socket
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.train.task import Task
 CHECKPOINTS_ON_DISK = 3  # two kept, one being written
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's name, not a temporary file
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_LOOPBACK = "127.0.0.1"
 _OTHER_DESCRIPTORS = 64  # of a process beside its shards: checkpoint, ledger, spool, sockets, libraries
 _PROCESS_BYTES = 500 << 20  # interpreter, torch and Ray of one worker
 _ACTIVATIONS_PER_READING = 48  # bytes of activations per byte of one worker's share of a batch, over all views
@@ -42,6 +44,7 @@ def preflight(task: Task, dataset: Dataset, config: PretrainConfig, folder: Path
     problems += _lacking_descriptors(min(dataset.source.max_open, len(dataset.manifest.shards)) + _OTHER_DESCRIPTORS)
     if config.workers > 0:
         problems += _lacking_shared_memory(shutil.disk_usage(_SHARED_MEMORY).free)
+        problems += _lacking_loopback()
     if problems:
         raise Problems(problems)
     return needs
@@ -134,6 +137,18 @@ def _lacking_descriptors(need: int) -> list[KindredError]:
         return []
     message, fix = "a process may open too few files (ulimit -n)", f"ulimit -n {need}, then run the same command again"
     return [StorageError(message, code="IO_DESCRIPTORS", expected=f">= {need}", got=have, fix=fix)]
+
+
+def _lacking_loopback() -> list[KindredError]:
+    """Workers and Ray talk over 127.0.0.1: it must be there, and have a free port."""
+    try:
+        with socket.create_server((_LOOPBACK, 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=5).close()
+    except OSError as error:
+        message = f"Ray cannot listen on {_LOOPBACK} of the interface lo: {error.strerror or error}"
+        fix = "bring lo up (ip link set lo up) and free some ports, or set pretrain.workers=0"
+        return [EnvironmentFault(message, code="ENV_LOOPBACK", field="lo", got=_LOOPBACK, fix=fix)]
+    return []
 
 
 def _lack(kind: type[KindredError], message: str, code: str, need: int, have: int, *, fix: str) -> KindredError:

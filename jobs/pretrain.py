@@ -1,9 +1,10 @@
 """Pretraining job: the same loop in process or on Ray Train workers."""
 
+import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import torch.distributed as dist
 from pydantic import JsonValue
 
+from jobs._collapse import Collapses
 from jobs._console import Console
 from jobs._gauges import TrainingGauges
 from jobs._hangs import Hangs, hang_stacks, signs_of_life
@@ -38,7 +40,7 @@ from pipeline import errors
 from pipeline.data.ledger import LEDGER_NAME
 from pipeline.data.place import DatasetUrl, absolute, parse_place
 from pipeline.data.plan import Order
-from pipeline.errors import EnvironmentFault, KindredError, Problems
+from pipeline.errors import EnvironmentFault, KindredError, Problems, TrainingHealthError
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, write_pseudo_labels
 from pipeline.tracking import Spool, read_spool
 from pipeline.train.background_upload import BackgroundUpload
@@ -98,7 +100,8 @@ class _Follow:
 
     def __init__(self, folder: Path, total: int) -> None:
         self.path, self.total, self.console = _spool_path(folder), total, Console()
-        self.hangs, self.stragglers, self.gauges = Hangs(folder), Stragglers(), TrainingGauges(folder, total)
+        self.hangs, self.gauges = Hangs(folder), TrainingGauges(folder, total)
+        self.stragglers, self.collapses = Stragglers(), Collapses()
         self.offset = self.path.stat().st_size if self.path.exists() else 0
 
     def __call__(self) -> None:
@@ -108,6 +111,7 @@ class _Follow:
             if record.kind == "metrics":
                 shown = {name.removeprefix(PREFIX): value for name, value in record.floats().items()}
                 self.stragglers(shown)
+                self.collapses(shown)
                 self.gauges.note(record.step, shown)
                 self.console.training(record.step, self.total, shown)
         self.gauges.export()
@@ -159,30 +163,52 @@ def _fit(
     run = Spool(_spool_path(folder), prefix=PREFIX)
     stop = folder / STOP_FILE
     groups = parameter_groups(task.module, config.optim) + parameter_groups(task.objectives, config.optim)
-    result = run_fit(
-        Fit(
-            task=task,
-            order=order,
-            read=mixture_reader(datasets, streams) if recipe.data.mix else batch_reader(dataset, streams),
-            config=config,
-            worker=worker,
-            store=CheckpointStore(folder / "checkpoints", uploads=BackgroundUpload(_mirror(recipe, datasets, folder))),
-            run=run,
-            identity=_identity(recipe, datasets),
-            seed=recipe.seed,
-            groups=groups,
-            ledger=folder / LEDGER_NAME,
-            watchdog=Watchdog(hang_stacks(folder, worker.rank), floor_s=config.hang_after_s) if on_ray else Watchdog(),
-            device=device,
-            stop=stop.exists,
-            reclaimed=reclaimed if on_ray else lambda: False,
-            before_step=before_step,
-            on_step=Console().training if worker.world == 1 else lambda step, total, metrics: None,
-        )
+    fit = Fit(
+        task=task,
+        order=order,
+        read=mixture_reader(datasets, streams) if recipe.data.mix else batch_reader(dataset, streams),
+        config=config,
+        worker=worker,
+        store=CheckpointStore(folder / "checkpoints", uploads=BackgroundUpload(_mirror(recipe, datasets, folder))),
+        run=run,
+        identity=pretrain_identity(recipe, [each.manifest for each in datasets]),
+        seed=recipe.seed,
+        groups=groups,
+        ledger=folder / LEDGER_NAME,
+        watchdog=Watchdog(hang_stacks(folder, worker.rank), floor_s=config.hang_after_s) if on_ray else Watchdog(),
+        device=device,
+        stop=stop.exists,
+        reclaimed=reclaimed if on_ray else lambda: False,
+        before_step=before_step,
+        on_step=(lambda step, total, metrics: None) if on_ray else _shown_here(),
     )
+    with _naming_samples(None if recipe.data.mix else dataset.index.key):
+        result = run_fit(fit)
     if worker.rank == 0:
         _leave_pseudo_labels(task, folder)
     return result
+
+
+def _shown_here() -> Callable[[int, int, dict[str, float]], None]:
+    """Shows what training in this process logs, and warns of collapses."""
+    console, collapses = Console(), Collapses()
+
+    def show(step: int, total: int, metrics: dict[str, float]) -> None:
+        collapses(metrics)
+        console.training(step, total, metrics)
+
+    return show
+
+
+@contextlib.contextmanager
+def _naming_samples(keys: np.ndarray | None) -> Iterator[None]:
+    """Adds the keys of samples to an error that names them by idx. keys: of all samples, None for a mixture."""
+    try:
+        yield
+    except TrainingHealthError as error:
+        if keys is not None and isinstance(error.got, dict) and "samples" in error.got:
+            error.got["keys"] = [str(key) for key in keys[error.got["samples"]]]
+        raise
 
 
 def _leave_pseudo_labels(task: Pretraining, folder: Path) -> None:

@@ -9,13 +9,14 @@ from pydantic import JsonValue
 from jobs._console import Console
 from jobs._dataset_summary import check_columns, show_dataset
 from jobs._run_folder import RECIPE_NAME, RunFolder, numbers, write_json
+from jobs._trained_shards import keep_shards, refuse_other_shards
 from jobs.assemble import open_dataset, pretrain_identity, source_of
 from jobs.configs import REMOTE_KEYS, Recipe
 from jobs.ingest import ingest_recipe
 from jobs.pretrain import pretrain
 from pipeline.config import to_json
 from pipeline.data.index import load_index
-from pipeline.data.manifest import load_manifest
+from pipeline.data.manifest import Manifest, load_manifest
 from pipeline.data.place import absolute
 from pipeline.errors import OutputError
 from pipeline.tracking import Spool, history, read_spool
@@ -66,12 +67,19 @@ def _ingest(context: Context) -> Result:
 
 
 def _pretrain_identity(recipe: Recipe, folder: RunFolder) -> Result:
-    return pretrain_identity(recipe, [load_manifest(source_of(recipe, place).folder) for place in recipe.places()])
+    manifests = _manifests(recipe)
+    refuse_other_shards(folder.path / "pretrain", manifests)
+    return pretrain_identity(recipe, manifests)
+
+
+def _manifests(recipe: Recipe) -> list[Manifest]:
+    return [load_manifest(source_of(recipe, place).folder) for place in recipe.places()]
 
 
 def _pretrain(context: Context) -> Result:
     recipe, folder = context.recipe, context.folder
     write_json(folder.stage("pretrain") / RECIPE_NAME, to_json(recipe.absolute()))
+    keep_shards(folder.stage("pretrain"), _manifests(recipe))
     dataset = open_dataset(source_of(recipe))
     check_columns(recipe, dataset.manifest, dataset.index)
     context.spool.dataset(name=dataset.manifest.name, digest=dataset.manifest.sha256, source=str(dataset.source))

@@ -31,13 +31,13 @@ from pipeline.evaluate.figure_style import (
 )
 from pipeline.evaluate.results import ResultRow, method_rank
 from pipeline.tracking import History
-from pipeline.train.health import MEAN_ALARM, STD_ALARM
+from pipeline.train.health import MEAN_ALARM, RANK_ALARM, STD_ALARM
 
 MARKERS = ("o", "^", "s", "D", "v", "P")
 MAX_CATEGORIES = 24
 MONITORS: dict[str, tuple[str, float | None]] = {
     "std": ("std x sqrt(d)  (1 = healthy)", STD_ALARM),
-    "rank": ("effective rank", None),
+    "rank_share": ("effective rank / directions", RANK_ALARM),
     "rank_centred": ("effective rank, centred", None),
     "mean_cosine": ("squared mean  (0 = healthy)", MEAN_ALARM),
     "uniformity": ("uniformity  (low = spread out)", None),

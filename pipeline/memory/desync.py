@@ -1,4 +1,9 @@
-"""Proof, step by step, that every worker has made the same labels (the reference copies the bank from rank 0)."""
+"""Proof, step by step, that every worker has made the same labels (the reference copies the bank from rank 0).
+
+Rows of a bank lie on one worker each, and all read the same bits of them; what every worker keeps whole is compared.
+"""
+
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -21,15 +26,31 @@ class LabelDigest:
         mixed = (positions + 1) * _MULTIPLIER ^ (labels.long() + 1)
         self.value = self.value * _MULTIPLIER + (mixed * _MULTIPLIER).sum().cpu()
 
-    def check(self, runtime: Runtime, step: int) -> None:
-        """Raise TrainingHealthError, on every worker, where they have different digests. Collective."""
-        said = from_every_rank(runtime.worker, self.value.to(runtime.device)).tolist()
-        if len(set(said)) > 1:
-            raise TrainingHealthError(
-                f"workers have different pseudo-labels at step {step}",
-                code="RANK_DESYNC",
-                field="memory",
-                expected=said[0],
-                got=said,
-                fix="resume from the last checkpoint on workers of one kind, with the same number of threads",
-            )
+    def check(self, runtime: Runtime, step: int, whole: Mapping[str, Iterable[Tensor]]) -> None:
+        """Raise TrainingHealthError, on every worker, where they have different digests, or differ in `whole`:
+        what -> tensors that each keeps whole. Collective."""
+        if runtime.worker.world == 1:
+            return
+        names = ["pseudo-labels", *whole]
+        own = torch.stack([self.value, *(_sum_of_words(tensors) for tensors in whole.values())])
+        said = from_every_rank(runtime.worker, own.to(runtime.device)).cpu()
+        for column, name in enumerate(names):
+            found = said[:, column].tolist()
+            if len(set(found)) > 1:
+                raise TrainingHealthError(
+                    f"workers have different {name} at step {step}",
+                    code="RANK_DESYNC",
+                    field="memory",
+                    expected=found[0],
+                    got=found,
+                    fix="resume from the last checkpoint on workers of one kind, with the same number of threads",
+                )
+
+
+def _sum_of_words(tensors: Iterable[Tensor]) -> Tensor:
+    """A number that any bit of the tensors changes, whichever stands first."""
+    total = torch.zeros((), dtype=torch.int64)
+    for number, tensor in enumerate(tensors, start=1):
+        words = tensor.contiguous().view(torch.int32)
+        total = total + number * words.sum(dtype=torch.int64).cpu()
+    return total

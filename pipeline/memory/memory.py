@@ -163,7 +163,20 @@ class Memory:
         if epoch_ended:
             self._end_epoch()
         if epoch_ended or (step + 1) % self.config.clusters.refresh_every == 0:
-            self.digest.check(self.runtime, step)
+            self.digest.check(self.runtime, step, self._kept_whole())
+
+    def _kept_whole(self) -> dict[str, list[Tensor]]:
+        """What every worker keeps of its own and has alike."""
+        centroids = [
+            labels.assignment.centroids
+            for space in self.spaces.values()
+            for labels in space.granularities
+            if labels.assignment
+        ]
+        return {
+            "times of writing": [space.bank.step_written for space in self.spaces.values()],
+            "centroids": [tensor for each in centroids for tensor in (each.means, each.sums, each.counts)],
+        }
 
     def _end_epoch(self) -> None:
         self.epochs += 1

@@ -160,11 +160,16 @@ def _read_body(path: Path) -> dict[str, JsonValue]:
         body = json.loads(_read(path), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise _damaged(path, "is not JSON") from error
-    if not isinstance(body, dict) or body.get("format") != FORMAT:
-        got = body.get("format") if isinstance(body, dict) else None
-        fix = "resume with the release of Kindred that wrote it"
+    if not isinstance(body, dict):
+        raise _damaged(path, "is no object")
+    if body.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} has another format", code="CKPT_FORMAT", field="format", expected=FORMAT, got=got, fix=fix
+            f"{path} has another format",
+            code="CKPT_FORMAT",
+            field="format",
+            expected=FORMAT,
+            got=body.get("format"),
+            fix="finish the run with the version of kindred that wrote it, or start anew with --fork NAME",
         )
     if body.pop("sha256", None) != sha256(canonical_json(body)):
         raise _damaged(path, "does not match its own hash")

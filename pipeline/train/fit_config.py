@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from modalities.spec import Config
+from pipeline.errors import ConfigError
 from pipeline.train.optim import OptimConfig
 
 
@@ -35,3 +36,22 @@ class FitConfig(Config):
     """Threads of a worker that read batches ahead."""
     read_ahead_mib: int = Field(default=256, ge=1)
     """Memory for batches read ahead, in MiB a worker, on its device; at most eight batches, always one."""
+
+    def check_shares(self, world: int) -> None:
+        """Raises ConfigError where a batch cannot be cut into equal micro-batches, one or more for each worker."""
+        if self.batch_size % self.micro_batches:
+            raise ConfigError(
+                "batch_size must be a multiple of micro_batches",
+                code="CONFIG_VALUE",
+                field="micro_batches",
+                expected=f"a divisor of {self.batch_size}",
+                got=self.micro_batches,
+            )
+        if world > self.micro_batches:
+            raise ConfigError(
+                f"{world} workers cannot share {self.micro_batches} micro-batches",
+                code="CONFIG_WORLD",
+                field="micro_batches",
+                expected=f">= {world}",
+                got=self.micro_batches,
+            )

@@ -16,13 +16,13 @@ from pydantic import JsonValue
 from pipeline.data.ledger import Ledger, open_ledger
 from pipeline.data.plan import Order
 from pipeline.data.read_ahead import read_ahead
-from pipeline.errors import ConfigError, Preempted, TrainingHealthError
+from pipeline.errors import Preempted, TrainingHealthError
 from pipeline.tracking import Run
 from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.device_copy import DeviceCopy, Sent
 from pipeline.train.fit_config import FitConfig
-from pipeline.train.health import refuse_nonfinite
-from pipeline.train.numerics import numerics, say_if_inexact
+from pipeline.train.health import refuse_nonfinite, refuse_nonfinite_weights
+from pipeline.train.numerics import numerics, numerics_so_far
 from pipeline.train.optim import build_optimizer, learning_rate_scale, set_learning_rate
 from pipeline.train.reduce import GlobalStep
 from pipeline.train.roll_call import RollCall
@@ -67,10 +67,11 @@ class Fit:
 
 @dataclass(frozen=True)
 class FitResult:
-    """How a stage ended."""
+    """How a stage ended. bitwise: another run of the same configuration has the same bits."""
 
     steps: int
     state_hash: str
+    bitwise: bool
     samples_per_s: float
     wait_share: float
     checkpoint: str
@@ -91,22 +92,7 @@ def run_fit(fit: Fit) -> FitResult:
 class _Loop:
     def __init__(self, fit: Fit) -> None:
         config = fit.config
-        if config.batch_size % config.micro_batches:
-            raise ConfigError(
-                "batch_size must be a multiple of micro_batches",
-                code="CONFIG_VALUE",
-                field="micro_batches",
-                expected=f"a divisor of {config.batch_size}",
-                got=config.micro_batches,
-            )
-        if fit.worker.world > config.micro_batches:
-            raise ConfigError(
-                f"{fit.worker.world} workers cannot share {config.micro_batches} micro-batches",
-                code="CONFIG_WORLD",
-                field="micro_batches",
-                expected=f">= {fit.worker.world}",
-                got=config.micro_batches,
-            )
+        config.check_shares(fit.worker.world)
         self.fit, self.config = fit, config
         self.num_steps = config.epochs * fit.order.steps_per_epoch
         fit.task.module.to(fit.device)
@@ -128,6 +114,7 @@ class _Loop:
         self.roll_call = RollCall(fit.worker, fit.device, self.parameters)
         self.logged = (0.0, 0)
         self.saved, self.saved_step = "", 0
+        self.numerics: list[JsonValue] = []
         self.ledger: Ledger | None = None
 
     def run(self) -> FitResult:
@@ -155,6 +142,7 @@ class _Loop:
         return FitResult(
             steps=self.state.step,
             state_hash=self.state.hash(),
+            bitwise=self.config.reduce == "exact" and len(self.numerics) == 1,
             samples_per_s=samples / seconds,
             wait_share=self.waited / seconds,
             checkpoint=self.saved,
@@ -180,8 +168,9 @@ class _Loop:
             check_identity(checkpoint, self.fit.identity)
             self.state.restore(checkpoint)
             _log.info("resumed at step %d of %d", self.state.step, self.num_steps)
-            if self.fit.worker.rank == 0:
-                say_if_inexact(checkpoint, numerics(self.fit.device), self.fit.run)
+        self.numerics = numerics_so_far(checkpoint, numerics(self.fit.device))
+        if len(self.numerics) > 1 and self.fit.worker.rank == 0:
+            self.fit.run.tags({"kindred.bitwise": "false"})
         if self.fit.ledger is not None and self.fit.worker.rank == 0:
             header = ledger_header(self.config.batch_size, self.fit.identity)
             self.ledger = open_ledger(self.fit.ledger, header, checkpoint.state if checkpoint else None)
@@ -236,6 +225,7 @@ class _Loop:
         leaves = self.step_maker.gather(own)
         terms, total = self.step_maker.loss(leaves, step=self.state.step)
         refuse_nonfinite(total, terms, leaves, step=self.state.step)
+        self.state.events.see(leaves)
         total.backward()
         self.step_maker.backward(own, self.micro, leaves)
         norm = self._update()
@@ -258,10 +248,12 @@ class _Loop:
         scale = learning_rate_scale(self.config.optim, self.state.step, self.num_steps)
         set_learning_rate(self.state.optimizer, scale)
         limit = self.config.optim.clip_norm
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit if limit is not None else math.inf, foreach=False)
-        self.state.optimizer.step()
+        clipped = torch.nn.utils.clip_grad_norm_(self.parameters, math.inf if limit is None else limit, foreach=False)
+        norm = float(clipped)
+        if self.state.events.may_step(norm, step=self.state.step):
+            self.state.optimizer.step()
         self.state.optimizer.zero_grad()
-        return float(norm)
+        return norm
 
     def _log(self, total: torch.Tensor, terms: LossTerms, leaves: Outputs, norm: float) -> None:
         step, last = self.state.step, self.state.step == self.num_steps
@@ -274,6 +266,7 @@ class _Loop:
             metrics |= {"loss/total": float(total.detach())}
             metrics |= {f"loss/{name}": float(value.detach()) for name, value in terms.terms.items()}
             metrics |= {"gradient_norm": norm, "learning_rate": self.state.optimizer.param_groups[0]["lr"]}
+            metrics |= self.state.events.metrics()
             metrics["samples_per_s"] = self._rate()
             metrics |= self.roll_call.slowest() if step > 1 else {}
         if metrics:
@@ -288,10 +281,11 @@ class _Loop:
 
     def _save(self, *, last: bool = False) -> None:
         self.saved_step = self.state.step
+        refuse_nonfinite_weights(self.fit.task.module, step=self.state.step)
         parts = self.state.parts()
         if self.fit.worker.rank == 0:
             state: dict[str, JsonValue] = {"position": self.state.position(), "identity": dict(self.fit.identity)}
-            state["numerics"] = numerics(self.fit.device)
+            state["numerics"] = self.numerics
             if self.ledger is not None:
                 state["ledger"] = self.ledger.finish() if last else self.ledger.commit()
             self.saved = str(self.fit.store.save(self.state.step, parts, state))

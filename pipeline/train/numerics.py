@@ -1,34 +1,37 @@
-"""What decides the bits of a run beside its configuration, and whether a resumed run still has the same of it."""
+"""What the bits of a run depend on beside its configuration: processor, device, threads, library."""
 
 import logging
-from collections.abc import Mapping
 
 import torch
 from pydantic import JsonValue
 
-from pipeline.tracking import Run
 from pipeline.train.checkpoint import Checkpoint
 
 _log = logging.getLogger(__name__)
 
 
 def numerics(device: torch.device) -> dict[str, JsonValue]:
-    """Of this process. Neither the number of workers nor the code's version is among them: both leave the bits alone,
-    or the state hashes of the tests change."""
-    processor = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
-    return {"torch": torch.__version__, "processor": processor, "threads": torch.get_num_threads()}
+    """Of this process."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return {"device": device.type, "kernels": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
-def say_if_inexact(checkpoint: Checkpoint, now: Mapping[str, JsonValue], run: Run) -> None:
-    """Withdraw the promise of equal bits, in the log and as a tag of the run, where the checkpoint has other numerics.
+def numerics_so_far(checkpoint: Checkpoint | None, now: dict[str, JsonValue]) -> list[JsonValue]:
+    """Every kind of numerics that a run has had, with the present one; more than one is no longer bitwise.
 
-    One of an earlier release has none.
+    A checkpoint that names none was written by something unknown. Warns where the present numerics are new to a run.
     """
-    written = checkpoint.state.get("numerics")
-    before = written if isinstance(written, dict) else {}
-    changed = [f"{name}: {before.get(name)} -> {value}" for name, value in now.items() if before.get(name) != value]
-    if not changed:
-        return
-    text = f"resumed at step {checkpoint.step} with {', '.join(changed)}"
-    _log.warning("%s: what follows is not bit for bit what an undisturbed run gives", text)
-    run.tags({"kindred.inexact": text})
+    if checkpoint is None:
+        return [now]
+    earlier = checkpoint.state.get("numerics")
+    found: list[JsonValue] = list(earlier) if isinstance(earlier, list) else [{"kernels": "unknown"}]
+    if now in found:
+        return found
+    last = found[-1] if isinstance(found[-1], dict) else {}
+    changed = [f"{name}: {last.get(name)} -> {now[name]}" for name in now if last.get(name) != now[name]]
+    _log.warning(
+        "the bits of this run are no longer those of an undisturbed one: %s was computed with other numerics (%s)",
+        checkpoint.path.name,
+        "; ".join(changed),
+    )
+    return [*found, now]

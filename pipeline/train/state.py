@@ -10,6 +10,7 @@ from pipeline.errors import CheckpointError
 from pipeline.expected_tensors import check_expected
 from pipeline.train.checkpoint import Checkpoint, canonical_json, lacking, state_hash
 from pipeline.train.optim import load_optimizer_tensors, optimizer_tensors
+from pipeline.train.rare_events import RareEvents
 from pipeline.train.task import Task
 from pipeline.types import Cursor
 
@@ -21,6 +22,7 @@ class TrainState:
         self.task, self.optimizer, self.ema_decay = task, optimizer, ema_decay
         self.cursor = Cursor(epoch=0, step=0)
         self.step = 0
+        self.events = RareEvents()
         self.average = {name: p.detach().clone() for name, p in task.module.named_parameters()} if ema_decay else {}
 
     @torch.no_grad()
@@ -45,8 +47,11 @@ class TrainState:
             yield from self.task.kept.parts()
 
     def position(self) -> dict[str, JsonValue]:
-        """Cursor and step as JSON."""
-        return {"step": self.step, "epoch": self.cursor.epoch, "epoch_step": self.cursor.step}
+        """Cursor and step as JSON, and what was counted; the counts of an undisturbed run are no entry."""
+        found: dict[str, JsonValue] = {"step": self.step, "epoch": self.cursor.epoch, "epoch_step": self.cursor.step}
+        if self.events.counts:
+            found["counts"] = {**self.events.counts}
+        return found
 
     def hash(self) -> str:
         """Hash of tensors and position: equal for equal runs at any worker count."""
@@ -67,6 +72,7 @@ class TrainState:
             self.task.kept.restore(checkpoint.part)
         self.step = _position(checkpoint, "step")
         self.cursor = Cursor(epoch=_position(checkpoint, "epoch"), step=_position(checkpoint, "epoch_step"))
+        self.events.counts = _counts(checkpoint)
 
 
 def _position(checkpoint: Checkpoint, name: str) -> int:
@@ -75,6 +81,14 @@ def _position(checkpoint: Checkpoint, name: str) -> int:
     if not isinstance(value, int) or value < 0:
         raise lacking(checkpoint.path, f"position.{name}")
     return value
+
+
+def _counts(checkpoint: Checkpoint) -> dict[str, int]:
+    position = checkpoint.state.get("position")
+    counts = position.get("counts", {}) if isinstance(position, dict) else {}
+    if not isinstance(counts, dict):
+        raise lacking(checkpoint.path, "position.counts")
+    return {name: count for name, count in counts.items() if isinstance(count, int)}
 
 
 def check_identity(checkpoint: Checkpoint, identity: Mapping[str, JsonValue]) -> None:

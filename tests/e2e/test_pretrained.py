@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import kindred, result_of
 
 SHORT = ["pretrain.epochs=1", "probe.label_percents=[100]", "subsets=[[imu]]"]

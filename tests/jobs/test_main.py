@@ -45,6 +45,7 @@ def write_recipe(path: Path, root: Path, **ingest: object) -> None:
     path.write_text(yaml.safe_dump(recipe))
 
 
+@pytest.mark.fault("P21")
 def test_every_mistake_of_a_recipe_is_named_and_the_exit_code_is_64(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(
         ["ingest", str(TINY), "pretrain.epoch=3", "pretrain.batch_size=many", "objectives.0.temperature=-1", "--json"]

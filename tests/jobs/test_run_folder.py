@@ -43,6 +43,7 @@ def test_what_a_lock_file_says_keeps_nobody_out(tmp_path: Path, left: str) -> No
         assert (tmp_path / "LOCK").read_text() == f"pid {os.getpid()} on {os.uname().nodename}\n"
 
 
+@pytest.mark.fault("P19")
 def test_a_changed_identity_is_refused_with_the_difference(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.claim("pretrain", {"lr": 2})

@@ -45,6 +45,7 @@ def run(ui: ServedUi) -> str:
     return made["artifact_uri"].removeprefix("mlflow-artifacts:/")  # pyright: ignore
 
 
+@pytest.mark.fault("P22")
 def test_a_taken_port_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

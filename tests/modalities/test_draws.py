@@ -41,6 +41,7 @@ def test_numbers_are_those_of_a_loop_over_python_integers(idx: int, size: int) -
     assert stream.uniform(size)[0].tolist() == reference_uniform(idx, calls=2, size=size)
 
 
+@pytest.mark.fault("N12")
 @given(rows=st.lists(st.integers(0, 3999), min_size=1, max_size=8, unique=True))
 def test_a_sample_draws_the_same_in_any_batch(rows: list[int]) -> None:
     index = torch.tensor(rows)
@@ -51,12 +52,25 @@ def test_a_sample_draws_the_same_in_any_batch(rows: list[int]) -> None:
     assert torch.equal(draws().select(index).normal(2), draws().normal(2)[index])
 
 
+@pytest.mark.fault("N12")
 @pytest.mark.parametrize("change", [{"seed": 1}, {"purpose": "dropout"}, {"epoch": 1}, {"view": 1}])
 def test_every_part_of_the_key_gives_independent_numbers(change: dict[str, object]) -> None:
     first, second = draws().uniform(4).flatten(), draws(**change).uniform(4).flatten()
 
     assert abs(torch.corrcoef(torch.stack([first, second]))[0, 1]) < 4 / math.sqrt(len(first))
     assert (first == second).float().mean() < 1e-3
+
+
+@pytest.mark.fault("N12")
+def test_a_hundred_thousand_samples_never_draw_alike() -> None:
+    idx = torch.arange(100_000)
+    streams = [draws(idx, view=view, epoch=epoch) for view in (0, 1) for epoch in (0, 1)]
+    streams += [draws(idx, purpose="dropout"), draws(idx, seed=1), draws(idx).fork("a")]
+    keys = torch.cat([stream.keys for stream in streams])
+
+    assert len(keys.unique()) == len(keys) == 700_000
+    first = torch.cat([stream.uniform(3) for stream in streams])
+    assert len(first.unique(dim=0)) == len(first)
 
 
 def test_calls_forks_and_neighbouring_samples_are_independent() -> None:

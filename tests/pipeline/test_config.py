@@ -54,6 +54,7 @@ def test_an_override_has_no_comments(text: str, expected: object) -> None:
     assert build_config(Named, {}, [f"out={text}"]).out == expected
 
 
+@pytest.mark.fault("P21")
 def test_every_problem_is_reported_at_once_with_path_value_and_nearest_key() -> None:
     document = {
         "lerning_rate": 0.1,
@@ -74,6 +75,7 @@ def test_every_problem_is_reported_at_once_with_path_value_and_nearest_key() -> 
     assert "losses.9.margin: no list entry 9" in text
 
 
+@pytest.mark.fault("P21")
 @pytest.mark.parametrize(("kind", "fix"), [("cosin", "did you mean 'cosine'?"), ("marging", "did you mean 'margin'?")])
 def test_a_mistyped_kind_is_answered_with_the_nearest_one(kind: str, fix: str) -> None:
     with pytest.raises(Problems) as caught:
@@ -89,6 +91,7 @@ def test_a_kind_that_is_near_to_none_gets_no_guess() -> None:
     assert [problem.fix for problem in caught.value.problems] == [""]
 
 
+@pytest.mark.fault("P21")
 @given(st.sampled_from(["learning_rate", "losses", "nested"]), st.integers(0, 12), st.sampled_from("qxz"))
 def test_any_mistyped_key_is_caught(name: str, position: int, letter: str) -> None:
     mistyped = name[:position] + letter + name[position:]
@@ -98,6 +101,7 @@ def test_any_mistyped_key_is_caught(name: str, position: int, letter: str) -> No
         build_config(Toy, document)
 
 
+@pytest.mark.fault("P21")
 @pytest.mark.parametrize("value", [".inf", ".nan", "fast", "[1]", "true_"])
 def test_numbers_must_be_finite_numbers(value: str) -> None:
     with pytest.raises(Problems, match="learning_rate"):

@@ -38,6 +38,7 @@ def test_each_sample_comes_once_an_epoch_up_to_the_dropped_rest(
     assert set(seen.tolist()) <= idx
 
 
+@pytest.mark.fault("N08")
 @exact
 @given(samples, orders, st.data(), st.integers(0, 1000))
 def test_padding_repeats_the_start_of_the_epoch(

@@ -59,15 +59,15 @@ def test_collapse_monitors_have_a_panel_each_a_line_per_stream_and_the_alarm_lev
     history = {
         f"pretrain/health/{stream}/{monitor}": [(50, 0.5), (100, 0.9)]
         for stream in ("imu", "photo")
-        for monitor in ("std", "rank", "mean_cosine")
+        for monitor in ("std", "rank_share", "mean_cosine", "alignment")
     }
 
     figure = collapse_monitors(history)
 
     assert figure is not None
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert [title.split()[0] for title in titles] == ["std", "effective", "squared"]
-    assert [len(axes.get_lines()) for axes in figure.axes] == [3, 2, 3]
+    assert [title.split()[0] for title in titles] == ["std", "effective", "squared", "alignment"]
+    assert [len(axes.get_lines()) for axes in figure.axes] == [3, 3, 3, 2]
     assert list(figure.axes[0].get_lines()[2].get_ydata()) == [0.3, 0.3]
     assert legend_of(figure) == ["imu", "photo"]
     first, second = ([to_hex(line.get_color()) for line in axes.get_lines()[:2]] for axes in figure.axes[:2])

@@ -128,6 +128,7 @@ def test_state_round_trips_bitwise() -> None:
     assert (other.num_valid, other.mean_age(7)) == (bank.num_valid, bank.mean_age(7))
 
 
+@pytest.mark.fault("N05")
 def test_a_bank_of_another_size_is_refused() -> None:
     parts = dict(empty(10, 4).state_blocks())
 

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,6 +41,7 @@ def test_a_tight_cluster_wins_over_a_loose_one_that_is_closer() -> None:
     assert labels.assignment.centroids.nearest(at(20)).tolist() == [1]  # type: ignore[union-attr]
 
 
+@pytest.mark.fault("N07")
 def test_an_empty_cluster_keeps_its_mean() -> None:
     labels = circle()
     before = means(labels)[2].clone()

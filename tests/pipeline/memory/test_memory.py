@@ -162,6 +162,7 @@ def test_nothing_of_the_memory_carries_a_gradient() -> None:
     assert not any(t.requires_grad or t.grad is not None for part in parts_of(memory).values() for t in part.values())
 
 
+@pytest.mark.fault("N01")
 def test_rows_that_are_not_finite_stop_the_run_and_name_the_sample() -> None:
     memory, here = small(MemoryConfig()), torch.ones(2, dtype=torch.bool)
     rows = {"a": torch.ones(2, 8), "b": torch.ones(2, 8)}

@@ -16,6 +16,7 @@ def repaired(rows: torch.Tensor, labels: torch.Tensor, num: int, smallest: int) 
     return assignment, bank
 
 
+@pytest.mark.fault("N07")
 @settings(max_examples=60)
 @given(
     st.integers(2, 20), st.integers(1, 6), st.integers(0, 1000), st.sampled_from(["skewed", "one", "uniform", "equal"])
@@ -73,6 +74,7 @@ def test_a_giant_cluster_is_split_in_bounded_pieces() -> None:
     assert_consistent(assignment, bank)
 
 
+@pytest.mark.fault("N07")
 @pytest.mark.parametrize("smallest", [0, 1])
 def test_an_empty_cluster_counts_as_small_from_one_on(smallest: int) -> None:
     rows, _ = blobs(50, 2)

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ def overlap_loop(a: list[int], b: list[int]) -> bool:
     return a[1] < b[2] and b[1] < a[2]
 
 
+@pytest.mark.fault("N06")
 @given(st.lists(ROW, min_size=1, max_size=12))
 def test_overlap_is_the_loop_over_pairs(rows: list[tuple[int, int, int]]) -> None:
     spans, everyone = Spans(torch.tensor(rows), CPU), torch.arange(len(rows))

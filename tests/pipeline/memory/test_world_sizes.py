@@ -62,18 +62,28 @@ def _with_a_stream_that_nobody_has(worker: Worker) -> str:
     return state_hash(parts_of(memory).items(), {})
 
 
-def _after_a_bit_flip(worker: Worker) -> str:
-    """What the last worker says once a label of its own has changed."""
+PERTURBED = {"labels": "centroids", "means": "pseudo-labels", "sums": "centroids", "times": "times of writing"}
+"""What changes on the last worker -> what all of them say they differ in."""
+
+
+def _after_a_bit_flip(worker: Worker, what: str) -> str:
+    """What a worker says at the next comparison once the last one has changed what it keeps."""
     memory = make_memory(worker)
     run_steps(memory, range(16))
-    assignment = memory.spaces["a"].granularities[0].assignment
+    space = memory.spaces["a"]
+    assignment = space.granularities[0].assignment
     assert assignment is not None
     if worker.rank == worker.world - 1:
-        assignment.labels[:] = (assignment.labels + 1) % 12
-    clusters = memory.clusters("a", batch_of(16)[0])[:, 0].int()
-    memory.digest.add(torch.arange(len(clusters)), clusters)
+        if what == "labels":
+            assignment.labels[:] = (assignment.labels + 1) % 12
+        elif what == "times":
+            space.bank.step_written[5] ^= 1
+        elif what == "means":
+            assignment.centroids.means = assignment.centroids.means.roll(1, dims=0)
+        else:
+            assignment.centroids.sums[3, 2] ^= 1
     try:
-        memory.digest.check(memory.runtime, step=16)
+        run_steps(memory, range(16, 20))
     except TrainingHealthError as error:
         return str(error)
     return "agreed"
@@ -89,7 +99,8 @@ def _on_rank(rank: int, folder: str, alone: str) -> None:
         meeting = f"file://{folder}/rendezvous-{world}"
         torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world)
         worker = GroupWorker()
-        found = {"absent": _with_a_stream_that_nobody_has(worker), "flip": _after_a_bit_flip(worker)}
+        found = {"absent": _with_a_stream_that_nobody_has(worker)}
+        found |= {f"flip-{what}": _after_a_bit_flip(worker, what) for what in PERTURBED}
         for kind in KINDS:
             found[f"{kind}-first"] = _first_half(worker, kind, here / f"half-{kind}")
             found[f"{kind}-resumed"] = _second_half(worker, kind, Path(alone, f"half-{kind}"))
@@ -124,6 +135,7 @@ def _results(folder: Path, world: int, name: str) -> list[str]:
     return [(folder / str(world) / f"{name}-{rank}").read_text() for rank in range(world)]
 
 
+@pytest.mark.fault("N05")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_and_loaded_memory_goes_on_as_if_nothing_had_happened(
     alone: tuple[dict[str, str], Path], kind: str
@@ -154,6 +166,7 @@ def test_any_number_of_workers_has_the_same_labels_draws_and_checkpoint(
     assert _results(together, world, name) == [alone[0][name]] * world
 
 
+@pytest.mark.fault("N05")
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("name", [f"{kind}-resumed" for kind in KINDS])
 @pytest.mark.fault("C14")
@@ -181,10 +194,11 @@ def test_a_stream_that_nobody_has_is_no_trouble_for_several_workers(
     assert _results(together, world, "absent") == [alone[0]["absent"]] * world
 
 
+@pytest.mark.fault("N05", "P11")
 @pytest.mark.parametrize("world", WORLDS)
-@pytest.mark.fault("P11")
-def test_a_worker_whose_labels_have_changed_stops(together: Path, world: int) -> None:
-    said = _results(together, world, "flip")
+@pytest.mark.parametrize("what", PERTURBED)
+def test_a_worker_whose_memory_has_changed_stops_all(together: Path, world: int, what: str) -> None:
+    said = _results(together, world, f"flip-{what}")
 
     assert len(said) == world
-    assert all("RANK_DESYNC: workers have different pseudo-labels at step 16" in each for each in said)
+    assert all(f"RANK_DESYNC: workers have different {PERTURBED[what]} at step" in each for each in said)

@@ -52,6 +52,7 @@ def test_absent_samples_get_no_gradient() -> None:
     assert first.grad[present].abs().min() > 0
 
 
+@pytest.mark.fault("N06")
 def test_overlapping_windows_do_not_repel_and_clusters_weigh_negatives() -> None:
     first, second = (torch.nn.functional.normalize(view, dim=1) for view in fixture_a())
     clusters = [[0, 0], [0, 1], [1, 1], [1, -1], [2, 2], [0, 0]]

@@ -91,6 +91,7 @@ def test_graph_without_edges_is_a_zero_with_a_zero_gradient(form: str) -> None:
     assert loss.monitors(found) == {"frac_anchors_with_pos": 0.0}
 
 
+@pytest.mark.fault("N06")
 def test_repeated_idx_equal_payload_and_overlapping_windows_are_never_negatives() -> None:
     links = Links(graph(), torch.ones(6, 6, dtype=torch.bool))
     found = replace(batch(graph()), links=links, idx=torch.tensor([0, 1, 2, 3, 4, 0]))

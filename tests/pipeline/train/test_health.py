@@ -19,6 +19,7 @@ def test_alignment_and_uniformity_of_two_opposite_points() -> None:
     assert uniformity(a) == pytest.approx(math.log(math.exp(-8.0)))
 
 
+@pytest.mark.fault("N04")
 def test_a_healthy_sphere_and_both_collapses_are_told_apart() -> None:
     generator = torch.Generator().manual_seed(0)
     sphere = torch.randn(256, 1, 32, generator=generator)
@@ -40,6 +41,7 @@ def test_too_few_samples_have_no_monitors() -> None:
     assert embedding_health(torch.ones(2, 2, 4)) == {}
 
 
+@pytest.mark.fault("N04")
 def test_alarms_name_the_stream_and_the_level() -> None:
     metrics = {
         "pretrain/health/imu/std": 0.2,

@@ -169,6 +169,7 @@ def test_micro_batches_do_not_change_the_gradient(tmp_path: Path) -> None:
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.fault("N01")
 def test_nan_stops_before_the_step_and_names_the_sample(tmp_path: Path) -> None:
     fit = make_fit(tmp_path)
 
