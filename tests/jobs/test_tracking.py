@@ -84,7 +84,7 @@ def test_a_preempted_job_does_not_wait_for_a_store_that_hangs(tmp_path: Path, st
     preempted = pytest.raises(Preempted)
     with preempted, tracked(tmp_path / "out", IDENTITY, uri=store_uri) as tracking:
         tracking.run.metrics({"loss": 1.0}, 1)
-        (sidecar,) = psutil.Process().children()
+        (sidecar,) = (child for child in psutil.Process().children() if "jobs._sidecar" in child.cmdline())
         sidecar.suspend()
         asked = time.monotonic()
         raise Preempted("stopped after step 1", code="PREEMPTED")
