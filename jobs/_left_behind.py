@@ -1,13 +1,17 @@
 """Ends what a private Ray leaves behind where its driver was killed.
 
-Ray's agents notice at once, but first tell a control store that is gone as well, for 60 s that nothing shortens. Run as
-a script: process ids on the first line of stdin, whose end tells that the driver is gone.
+Its agents notice at once, but first tell a control store that is gone as well, for 60 s that nothing shortens; a worker
+that was just starting may never notice. Run as a script: the session's folder, then a stdin whose end tells that the
+driver is gone.
 """
 
 import contextlib
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -16,31 +20,39 @@ GRACE_S = 10.0
 
 
 @contextlib.contextmanager
-def nothing_left_behind() -> Iterator[None]:
-    """A process of its own outlives this one, however it ends, and then ends what its Ray had started by now."""
-    daemons = [child for child in psutil.Process().children() if child.name() == "raylet"]
-    family = [below for daemon in daemons for below in daemon.children(recursive=True)]
-    command = [sys.executable, __file__]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True) as watcher:
-        print(*(process.pid for process in family), file=watcher.stdin, flush=True)
+def nothing_left_behind(session: Path) -> Iterator[None]:
+    """A process of its own outlives this one, however it ends, and then ends who still writes to Ray's session."""
+    command = [sys.executable, __file__, str(session)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
         yield
 
 
-def _end(family: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(family, timeout=GRACE_S)
+def _writers(session: Path, driver: psutil.Process) -> list[psutil.Process]:
+    """Everything of Ray's logs there, under whatever title; who only reads a log stays, and a living driver with what
+    it started itself."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            writes = any(file.mode != "r" and session in Path(file.path).parents for file in process.open_files())
+            if writes and driver not in (process, *process.parents()):
+                found.append(process)
+    return found
+
+
+def _end_writers(session: Path, driver: psutil.Process) -> None:
+    deadline = time.monotonic() + GRACE_S
+    while (alive := _writers(session, driver)) and time.monotonic() < deadline:
+        psutil.wait_procs(alive, timeout=deadline - time.monotonic())
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()  # refuses a process id that belongs to another process by now
+            process.kill()
 
 
-def _watch() -> None:
-    family: list[psutil.Process] = []
-    for number in sys.stdin.readline().split():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            family.append(psutil.Process(int(number)))
+def _watch(session: Path) -> None:
+    driver = psutil.Process(os.getppid())
     sys.stdin.read()
-    _end(family)
+    _end_writers(session.resolve(), driver)
 
 
 if __name__ == "__main__":
-    _watch()
+    _watch(Path(sys.argv[1]))

@@ -160,16 +160,17 @@ def connected(workers: Workers) -> Iterator[None]:
     _prepare_environment(elastic=workers.least is not None)
     import ray
 
+    if ray.is_initialized():
+        yield
+        return
     with kept_handlers():
-        started = _connect(workers)
-    private = started and not os.environ.get("RAY_ADDRESS")
-    with nothing_left_behind() if private else contextlib.nullcontext():
+        session = _connect(workers)
+    with contextlib.nullcontext() if session is None else nothing_left_behind(session):
         try:
             yield
         finally:
-            if started:
-                with kept_handlers():
-                    ray.shutdown()
+            with kept_handlers():
+                ray.shutdown()
 
 
 def _wait(fit: Callable[[], ResultT], *watches: Callable[[], None]) -> ResultT:
@@ -209,14 +210,12 @@ def _prepare_environment(*, elastic: bool) -> None:
         _private_token()
 
 
-def _connect(workers: Workers) -> bool:
-    """Attach to RAY_ADDRESS, or start a private Ray on this machine; True when this call connected."""
+def _connect(workers: Workers) -> Path | None:
+    """Attach to RAY_ADDRESS, or start a private Ray on this machine and return its session's folder."""
     import ray
     from ray._private import ray_constants
     from ray._raylet import Config  # pyright: ignore
 
-    if ray.is_initialized():
-        return False
     address = os.environ.get("RAY_ADDRESS")
     # Ray reads the environment when it is imported, which may have been before we set it.
     Config.initialize("")
@@ -226,9 +225,9 @@ def _connect(workers: Workers) -> bool:
             ControlStore(address.removeprefix("ray://"), CONNECT_LIMIT_S).wait()
         environment: dict[str, object] = {"env_vars": ALLOCATOR_ENVIRONMENT}
         ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING)
-        return True
+        return None
     cpus = max(float(os.cpu_count() or 1), workers.count * workers.cpus)
-    ray.init(
+    context = ray.init(
         address="local",
         num_cpus=int(cpus),
         object_store_memory=OBJECT_STORE_BYTES,
@@ -236,7 +235,7 @@ def _connect(workers: Workers) -> bool:
         log_to_driver=False,
         logging_level=logging.WARNING,
     )
-    return True
+    return Path(context.address_info["session_dir"])
 
 
 def reclaimed() -> bool:
