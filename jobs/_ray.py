@@ -235,7 +235,7 @@ def _connect(workers: Workers) -> Path | None:
         log_to_driver=False,
         logging_level=logging.WARNING,
     )
-    return Path(context.address_info["session_dir"])
+    return Path(context.address_info["session_dir"])  # pyright: ignore
 
 
 def reclaimed() -> bool:
