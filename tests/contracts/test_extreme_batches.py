@@ -44,11 +44,12 @@ def _batch(config: ObjectiveConfig, size: int, labels: str, *, equal: bool) -> E
         moments={name: leaf(z) for name, z in found.moments.items()},
     )
     numbers = LABELS[labels](torch.arange(size))
+    example = {name: replace(m, num_clusters=BATCH) for name, m in found.mined.items()}  # "all different" has as many
     mined = {
         name: replace(m, labels=numbers, has_positive=m.has_positive & (numbers >= 0), different=m.different & False)
         if labels in ("all the same", "none")
         else replace(m, labels=numbers)
-        for name, m in found.mined.items()
+        for name, m in example.items()
     }
     return replace(found, mined=mined, clusters={s: torch.stack([numbers, numbers], dim=1) for s in found.clusters})
 
