@@ -44,7 +44,6 @@ from pipeline.errors import EnvironmentFault, KindredError, Problems, TrainingHe
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, write_pseudo_labels
 from pipeline.tracking import Spool, read_spool
 from pipeline.train.background_upload import BackgroundUpload
-from pipeline.train.checkpoint_mirror import CheckpointMirror
 from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.loop import Fit, FitResult, run_fit
 from pipeline.train.optim import parameter_groups
@@ -73,7 +72,8 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
     order = _order(recipe, datasets)
     if order.steps_per_epoch < 2:
         _log.warning("an epoch is one step of %d samples: lower pretrain.batch_size", recipe.pretrain.batch_size)
-    resume_from_mirror(_mirror(recipe, datasets, folder), folder, order, recipe.pretrain.batch_size)
+    mirror = mirror_of(recipe.pretrain.mirror, folder, _identity(recipe, datasets))
+    resume_from_mirror(mirror, folder, order, recipe.pretrain.batch_size)
     if recipe.pretrain.workers == 0:
         with graceful_stop(folder):
             return _fit(recipe, datasets, order, folder, SingleWorker())
@@ -163,15 +163,17 @@ def _fit(
     run = Spool(_spool_path(folder), prefix=PREFIX)
     stop = folder / STOP_FILE
     groups = parameter_groups(task.module, config.optim) + parameter_groups(task.objectives, config.optim)
+    identity = _identity(recipe, datasets)
+    mirror = mirror_of(recipe.pretrain.mirror, folder, identity)
     fit = Fit(
         task=task,
         order=order,
         read=mixture_reader(datasets, streams) if recipe.data.mix else batch_reader(dataset, streams),
         config=config,
         worker=worker,
-        store=CheckpointStore(folder / "checkpoints", uploads=BackgroundUpload(_mirror(recipe, datasets, folder))),
+        store=CheckpointStore(folder / "checkpoints", uploads=BackgroundUpload(mirror)),
         run=run,
-        identity=pretrain_identity(recipe, [each.manifest for each in datasets]),
+        identity=identity,
         seed=recipe.seed,
         groups=groups,
         ledger=folder / LEDGER_NAME,
@@ -238,10 +240,6 @@ def _order(recipe: Recipe, datasets: list[Dataset]) -> Order:
 
 def _identity(recipe: Recipe, datasets: list[Dataset]) -> dict[str, JsonValue]:
     return pretrain_identity(recipe, [each.manifest for each in datasets])
-
-
-def _mirror(recipe: Recipe, datasets: list[Dataset], folder: Path) -> CheckpointMirror | None:
-    return mirror_of(recipe.pretrain.mirror, folder, _identity(recipe, datasets))
 
 
 def _spool_path(folder: Path) -> Path:

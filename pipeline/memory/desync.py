@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.errors import TrainingHealthError
 from pipeline.memory.runtime import Runtime
+from pipeline.tensor_digest import tensor_digest
 from pipeline.worker import from_every_rank
 
 _MULTIPLIER = 6364136223846793005
@@ -32,7 +33,7 @@ class LabelDigest:
         if runtime.worker.world == 1:
             return
         names = ["pseudo-labels", *whole]
-        own = torch.stack([self.value, *(_sum_of_words(tensors) for tensors in whole.values())])
+        own = torch.tensor([int(self.value), *(tensor_digest(tensors) for tensors in whole.values())])
         said = from_every_rank(runtime.worker, own.to(runtime.device)).cpu()
         for column, name in enumerate(names):
             found = said[:, column].tolist()
@@ -45,12 +46,3 @@ class LabelDigest:
                     got=found,
                     fix="resume from the last checkpoint on workers of one kind, with the same number of threads",
                 )
-
-
-def _sum_of_words(tensors: Iterable[Tensor]) -> Tensor:
-    """A number that any bit of the tensors changes, whichever stands first."""
-    total = torch.zeros((), dtype=torch.int64)
-    for number, tensor in enumerate(tensors, start=1):
-        words = tensor.contiguous().view(torch.int32)
-        total = total + number * words.sum(dtype=torch.int64).cpu()
-    return total

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import TrainingHealthError
+from pipeline.tensor_digest import tensor_digest
 from pipeline.types import Cursor
 from pipeline.worker import Worker, from_every_rank
 
@@ -46,7 +47,7 @@ class RollCall:
         """What must be the same bits everywhere after the last step; a loss of 0 and no weights where it need not."""
         if self.worker.world > 1:
             numbers = torch.tensor([loss, gradient], dtype=torch.float64).view(torch.int64).tolist()
-            self.bits = [*numbers, weights_digest(weights)]
+            self.bits = [*numbers, tensor_digest(weights)]
 
     def forwarded(self, waited: float, began: float, *, micro_batches: int) -> None:
         """The forward passes have been asked for. waited: seconds for data; began: `perf_counter` at the first one."""
@@ -98,12 +99,3 @@ class RollCall:
             "workers/slowest_ratio": float(total[rank]) / max(others, 1.0),
             "workers/slowest_data_share": float(phases[rank, 0]) / max(float(total[rank]), 1.0),
         }
-
-
-def weights_digest(parameters: Iterable[Tensor]) -> int:
-    """A number that changes with any bit of float32 weights."""
-    total = torch.zeros((), dtype=torch.int64)
-    for number, parameter in enumerate(parameters, start=1):
-        words = parameter.detach().contiguous().view(torch.int32)
-        total = total + number * words.sum(dtype=torch.int64).cpu()
-    return int(total)

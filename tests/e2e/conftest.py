@@ -8,11 +8,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.wait_for import wait_for
 
 RECIPE = Path(__file__).parent / "tiny.yaml"
 ROOT = Path(__file__).parents[2]
@@ -65,11 +66,14 @@ def start(verb: str, *arguments: str, folder: Path) -> subprocess.Popen[str]:
 
 def wait_until(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
     """Return as soon as `ready`; fails where the process ends before."""
-    deadline = time.monotonic() + 200
-    while not ready():
+
+    def alive_and_ready() -> bool:
+        if ready():
+            return True
         assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline, "never became ready"
-        time.sleep(0.02)
+        return False
+
+    wait_for(alive_and_ready, seconds=200)
 
 
 def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:

@@ -6,23 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import command, environment, kindred, result_of
+from tests.e2e.namespaces import MOUNTS, SHORT, permitted, pretrain_after
 
-SHORT = ["pretrain.epochs=2", "objectives=[{kind: cross, projection: {hidden: 16, dim: 8}}]", "memory={}"]
-
-
-def _namespaces() -> bool:
-    return not subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode
-
-
-needs_mounts = pytest.mark.skipif(not _namespaces(), reason="user namespaces are not permitted here")
+needs_mounts = pytest.mark.skipif(not permitted(MOUNTS), reason="user namespaces are not permitted here")
 
 
 def _after(shell: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """`kindred pretrain` after a line of shell, in a mount namespace of its own."""
-    given = ["unshare", "-rm", "sh", "-c", f'{shell} && exec "$@"', "sh", *command("pretrain", *arguments)]
-    return subprocess.run(
-        given, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False, timeout=120
-    )
+    return pretrain_after(shell, *arguments, kind=MOUNTS, folder=folder, timeout=120)
 
 
 @needs_mounts

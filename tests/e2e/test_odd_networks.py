@@ -5,25 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import command, environment, kindred, result_of
-from tests.e2e.test_hard_folders import SHORT
+from tests.e2e.conftest import kindred, result_of
+from tests.e2e.namespaces import NETWORK, SHORT, permitted, pretrain_after
 
 NO_ADDRESS = "ip link set lo up && ip addr del 127.0.0.1/8 dev lo"
 
 
-def _namespaces() -> bool:
-    return not subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode
-
-
-pytestmark = pytest.mark.skipif(not _namespaces(), reason="user namespaces are not permitted here")
+pytestmark = pytest.mark.skipif(not permitted(NETWORK), reason="user namespaces are not permitted here")
 
 
 def _in_network(shell: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """`kindred pretrain` after a line of shell, in a network namespace of its own."""
-    given = ["unshare", "-rn", "sh", "-c", f'{shell} && exec "$@"', "sh", *command("pretrain", *arguments)]
-    return subprocess.run(
-        given, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False, timeout=200
-    )
+    return pretrain_after(shell, *arguments, kind=NETWORK, folder=folder, timeout=200)
 
 
 @pytest.mark.slow

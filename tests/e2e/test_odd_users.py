@@ -12,7 +12,7 @@ import pytest
 from jobs._ray import _private_token
 from pipeline.errors import EnvironmentFault
 from tests.e2e.conftest import command, environment, kindred, result_of
-from tests.e2e.test_hard_folders import SHORT
+from tests.e2e.namespaces import SHORT
 
 PLACES: dict[str, str] = {
     "home read-only": "HOME=/proc exec",

@@ -17,9 +17,9 @@ from jobs._stragglers import Stragglers
 from pipeline.errors import TrainingHealthError
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.spec import Projection
+from pipeline.tensor_digest import tensor_digest
 from pipeline.train.loop import Fit, run_fit
 from pipeline.train.optim import OptimConfig, parameter_groups
-from pipeline.train.roll_call import weights_digest
 from pipeline.types import Batch, LossTerms
 from pipeline.worker import GroupWorker
 from tests.pipeline.train import test_loop
@@ -152,11 +152,11 @@ def test_a_slow_worker_is_named_with_what_it_does_and_changes_nothing(
 @pytest.mark.parametrize("place", [0, 1, 5])
 def test_every_bit_of_every_weight_counts(place: int) -> None:
     weights = [torch.randn(2, 3), torch.randn(4)]
-    before = weights_digest(weights)
+    before = tensor_digest(weights)
     for weight in weights:
         words = weight.view(torch.int32).flatten()
         for bit in range(31):
             words[place % len(words)] ^= 1 << bit
-            assert weights_digest(weights) != before
+            assert tensor_digest(weights) != before
             words[place % len(words)] ^= 1 << bit
-    assert weights_digest(weights) == before
+    assert tensor_digest(weights) == before
