@@ -114,8 +114,10 @@ def _launch_once(
         import ray
         from ray.exceptions import RayError
         from ray.train import FailureConfig, RunConfig, ScalingConfig
-        from ray.train.torch import TorchConfig, TorchTrainer
+        from ray.train.torch import TorchTrainer
         from ray.train.v2.api.exceptions import TrainingFailedError
+
+        from jobs._rendezvous import BoundTorchConfig
 
         limit_s = SHARED_LIMIT_S if os.environ.get("RAY_ADDRESS") else PRIVATE_LIMIT_S
         try:
@@ -133,7 +135,7 @@ def _launch_once(
                     storage_path=storage,
                     failure_config=FailureConfig(max_failures=workers.max_failures),
                 ),
-                torch_config=TorchConfig(timeout_s=300),
+                torch_config=BoundTorchConfig(timeout_s=300),
             )
             store = ControlStore(ray.get_runtime_context().gcs_address, limit_s)
             return _wait(trainer.fit, watch, store).return_value

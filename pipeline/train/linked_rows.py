@@ -1,5 +1,7 @@
 """Partners of a relational objective from the memory: no neighbour has to be in the batch."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,8 +12,28 @@ from pipeline.memory.memory import Memory
 from pipeline.relations.relation import Relation
 from pipeline.types import Mined
 
-Domain = tuple[np.ndarray | None, np.ndarray | None]
-"""Column numbers (n,) in which negatives must agree with their anchor, and in which they must differ."""
+
+@dataclass(frozen=True)
+class Domain:
+    """Which nodes may be negatives of an anchor.
+
+    linked (n,) bool: nodes with a neighbour. Of the others nothing is known, so that they are nobody's negatives: they
+    are untagged, or in no list (the paper's citation graph drops them too, arXiv 2103.10334). same, other: column
+    numbers (n,) in which negatives must agree with their anchor, and in which they must differ; None: in none.
+    """
+
+    linked: np.ndarray
+    same: np.ndarray | None
+    other: np.ndarray | None
+
+    def allows(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """(B, M) bool: may nodes `columns` (M,) be negatives of nodes `rows` (B,)?"""
+        found = np.broadcast_to(self.linked[columns], (len(rows), len(columns))).copy()
+        if self.same is not None:
+            found &= self.same[rows][:, None] == self.same[columns]
+        if self.other is not None:
+            found &= self.other[rows][:, None] != self.other[columns]
+        return found
 
 
 def linked_rows(memory: Memory, relation: Relation, stream: str, idx: Tensor, *, domain: Domain, step: int) -> Mined:
@@ -29,7 +51,7 @@ def linked_rows(memory: Memory, relation: Relation, stream: str, idx: Tensor, *,
     candidates = torch.from_numpy(drawn).to(anchors)
     links = torch.from_numpy(relation.links(nodes, drawn)).to(anchors.device)
     allowed = bank.valid[candidates] & ~spans.overlap(anchors, candidates) & (links <= 0)
-    allowed &= torch.from_numpy(in_domain(domain, nodes, drawn)).to(anchors.device)
+    allowed &= torch.from_numpy(domain.allows(nodes, drawn)).to(anchors.device)
     rows = bank.fetch(torch.cat([candidates, neighbour.clamp(min=0)]))
     return Mined(
         positive=rows[len(candidates) :],
@@ -42,14 +64,3 @@ def linked_rows(memory: Memory, relation: Relation, stream: str, idx: Tensor, *,
         positive_at=neighbour,
         candidates_at=candidates,
     )
-
-
-def in_domain(domain: Domain, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """(B, M) bool: pairs that may be negatives of each other."""
-    same, other = domain
-    found = np.ones((len(rows), len(columns)), np.bool_)
-    if same is not None:
-        found &= same[rows][:, None] == same[columns]
-    if other is not None:
-        found &= other[rows][:, None] != other[columns]
-    return found

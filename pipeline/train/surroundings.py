@@ -5,6 +5,7 @@ Positions are numbers 0..n-1 of the pretraining rows, in ascending idx; nothing 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,10 +15,10 @@ from pipeline.data.rows import Rows
 from pipeline.memory.diagnostics import agreement
 from pipeline.memory.memory import Memory
 from pipeline.objectives.inter import InterSample
-from pipeline.objectives.relational import NegativeDomain, Relational
+from pipeline.objectives.relational import Relational
 from pipeline.objectives.spec import ObjectiveConfig
 from pipeline.relations.relation import Relation
-from pipeline.train.linked_rows import Domain, in_domain, linked_rows
+from pipeline.train.linked_rows import Domain, linked_rows
 from pipeline.types import Embeddings, Keys, Links, Mined
 
 _NO_CONTENT = -(1 << 62)  # the hash of no payload
@@ -35,6 +36,10 @@ class Surroundings:
     label: str | None = None
     relations: Mapping[str, Relation] = field(default_factory=dict)
     memory: Memory | None = None
+
+    @cached_property
+    def _linked(self) -> dict[str, np.ndarray]:
+        return {name: relation.degree() > 0 for name, relation in self.relations.items()}
 
     @property
     def known(self) -> frozenset[str]:
@@ -70,7 +75,7 @@ class Surroundings:
     def _mined(self, memory: Memory, embeddings: Embeddings, config: ObjectiveConfig, *, step: int) -> dict[str, Mined]:
         idx, streams = embeddings.idx, list(embeddings.present)
         if isinstance(config, Relational):
-            relation, domain = self.relations[config.relation], self._domain(config.negatives)
+            relation, domain = self.relations[config.relation], self._domain(config)
             return {s: linked_rows(memory, relation, s, idx, domain=domain, step=step) for s in streams}
         if not isinstance(config, InterSample) or not memory.active:
             return {}
@@ -82,12 +87,16 @@ class Surroundings:
         weight = self.relations[str(config.related)].linked(positions)
         domain = positions[:, None] != positions[None, :]
         if isinstance(config, Relational):
-            domain &= in_domain(self._domain(config.negatives), positions, positions)
+            domain &= self._domain(config).allows(positions, positions)
         return Links(torch.from_numpy(weight).to(device), torch.from_numpy(domain).to(device))
 
-    def _domain(self, negatives: NegativeDomain) -> Domain:
-        same, other = negatives.same, negatives.other
-        return None if same is None else self.columns[same], None if other is None else self.columns[other]
+    def _domain(self, config: Relational) -> Domain:
+        same, other = config.negatives.same, config.negatives.other
+        return Domain(
+            self._linked[config.relation],
+            None if same is None else self.columns[same],
+            None if other is None else self.columns[other],
+        )
 
     def _keys(self, memory: Memory, stream: str, keys: Tensor) -> Keys:
         """The queue keeps no payload hashes: windows of one record are told apart by time alone."""

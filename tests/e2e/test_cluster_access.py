@@ -1,5 +1,6 @@
 """The Ray that training starts on this machine: whoever has no token can run nothing on it."""
 
+import json
 import os
 import stat
 import subprocess
@@ -33,6 +34,19 @@ OUTSIDER = """
 import sys, ray
 ray.init(address=sys.argv[1], log_to_driver=False)
 print(ray.get(ray.remote(lambda: "RAN CODE").remote()))
+"""
+
+WORKERS = """
+import json, os
+from jobs._ray import Workers, launch
+def heard(config):
+    import psutil
+    import torch.distributed as group
+    sockets = psutil.Process().net_connections("inet")
+    found = [None] * group.get_world_size()
+    group.all_gather_object(found, [s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN])
+    return found
+print(json.dumps(launch(heard, {}, Workers(2))))
 """
 
 
@@ -138,6 +152,19 @@ def test_nothing_of_it_is_reachable_from_another_machine(started: Started) -> No
 
     assert len(found) > 5
     assert [address for address, _ in found if not address.removeprefix("::ffff:").startswith("127.")] == []
+
+
+@pytest.mark.fault("S15")
+def test_nothing_of_its_workers_is_either() -> None:
+    with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as folder:
+        given = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        given |= {"HOME": folder, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": folder}
+        found = subprocess.run([sys.executable, "-c", WORKERS], env=given, capture_output=True, text=True, timeout=120)
+
+    heard = json.loads(found.stdout.splitlines()[-1])
+    assert len(heard) == 2
+    assert all(len(sockets) > 1 for sockets in heard)
+    assert [ip for sockets in heard for ip in sockets if not ip.removeprefix("::ffff:").startswith("127.")] == []
 
 
 @pytest.mark.slow
