@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     relations.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. relations.near.within_s=2 out=DIR")
     relations.add_argument("--fork", metavar="NAME", help="start anew in a run folder beside the old one")
     _finish(relations, _relations)
+    _add_finished(verbs)
     _add_submit(verbs)
     explain = verbs.add_parser("explain", help="every recipe key with type, default and meaning")
     explain.add_argument("prefix", nargs="?", default="", help="only keys below this one, e.g. pretrain.optim")
@@ -126,6 +127,17 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--new-run", action="store_true", help="to a new MLflow run, where the old one was deleted")
     _finish(sync, _sync)
     return parser
+
+
+def _add_finished(verbs: "argparse._SubParsersAction[_Parser]") -> None:
+    """Verbs that take a finished run."""
+    for name, handler, text, keys in (
+        ("export", _export, "a finished run -> a registered model that MLflow serves", "name=walks alias=champion"),
+    ):
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.add_argument("run", help="run folder, recipe YAML or MLflow run id")
+        verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=f"e.g. {keys}")
+        _finish(verb, handler)
 
 
 def _add_submit(verbs: "argparse._SubParsersAction[_Parser]") -> None:
@@ -201,6 +213,12 @@ def _relations(options: argparse.Namespace) -> dict[str, JsonValue]:
     from jobs.relations import relations
 
     return relations(options.recipe, options.overrides, fork=options.fork)
+
+
+def _export(options: argparse.Namespace) -> dict[str, JsonValue]:
+    from jobs.export import export
+
+    return export(options.run, options.overrides)
 
 
 def _submit(options: argparse.Namespace) -> dict[str, JsonValue]:

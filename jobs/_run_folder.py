@@ -17,16 +17,21 @@ RECIPE_NAME = "recipe.json"
 """A recipe with its defaults and overrides: the latest command's in the run folder, the trained one in pretrain/."""
 
 
-def write_json(path: Path, value: object) -> None:
+def write_json(path: Path, value: object, *, sort_keys: bool = True) -> None:
     """Write atomically: readers see the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, sort_keys=True, ensure_ascii=False)
+        json.dump(value, file, indent=2, sort_keys=sort_keys, ensure_ascii=False)
         file.flush()
         os.fsync(file.fileno())
     os.chmod(temporary, 0o644)
     os.replace(temporary, path)
+
+
+def write_recipe(folder: Path, document: JsonValue) -> None:
+    """Keep a recipe in a folder, its streams in the order in which they are fused."""
+    write_json(folder / RECIPE_NAME, document, sort_keys=False)
 
 
 def read_json(path: Path) -> dict[str, JsonValue] | None:

@@ -11,6 +11,7 @@ from jobs.configs import Recipe
 from jobs.leak_audit import audit_pretraining
 from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.stages import Context
+from jobs.tuned import classifier_hash
 from modalities.spec import Modality
 from pipeline.data.plan import Plan
 from pipeline.errors import ConfigError
@@ -40,7 +41,14 @@ def finetune(context: Context) -> Result:
         metrics |= _one(context, dataset, percent, "finetune", tensors, reports)
         if config.supervised_control:
             metrics |= _one(context, dataset, percent, "supervised", None, reports)
-    return {"weights": reports, "metrics": metrics}
+    classes, streams = dataset.manifest.labels[recipe.label], _streams(recipe)
+    return {
+        "label": recipe.label,
+        "classes": [*classes],
+        "streams": [*streams],
+        "weights": reports,
+        "metrics": metrics,
+    }
 
 
 def _one(
@@ -53,13 +61,15 @@ def _one(
 ) -> Result:
     """Train once and score on the test split."""
     recipe, folder = context.recipe, context.folder.stage("finetune")
-    task = _task(context, dataset, method)
+    task = classification(context, dataset)
+    counts: dict[str, int] = {}
     if tensors is not None:
         counts = load_weights(task.module.encoders, tensors).counts()
-        reports[f"{percent:g}"] = dict(counts)
         context.spool.params({f"weights/{name}": count for name, count in counts.items()})
     name = f"{method}-{percent:g}"
     _fit(context, dataset, task, rows=_labelled_rows(context, dataset, percent), name=name)
+    if tensors is not None:
+        reports[f"{percent:g}"] = {**counts, "trained": classifier_hash(task.module.state_dict())}
     found, interval = _score(context, dataset, task)
     prefix = f"finetune/{percent:g}" if method == "finetune" else f"control/supervised/fused/{percent:g}"
     metrics: Result = {f"{prefix}/accuracy": found.accuracy, f"{prefix}/f1_macro": found.f1_macro}
@@ -70,7 +80,8 @@ def _one(
     return metrics
 
 
-def _task(context: Context, dataset: Dataset, method: str) -> Classification:
+def classification(context: Context, dataset: Dataset) -> Classification:
+    """The task of the fine-tune stage, with random weights."""
     recipe, config = context.recipe, context.recipe.finetune
     assert config is not None  # noqa: S101 - checked by the caller
     assert recipe.label is not None  # noqa: S101

@@ -31,7 +31,7 @@ def pretraining_of(recipe: Recipe, folder: RunFolder) -> RunFolder:
         return folder
     named = Path(recipe.pretrained)
     if not named.is_dir() and RUN_ID.fullmatch(recipe.pretrained):
-        named = Path(_folder_of(recipe.pretrained, tracking_uri(recipe.tracking.uri)))
+        named = Path(folder_of_run(recipe.pretrained, tracking_uri(recipe.tracking.uri)))
     _refuse_code(named)
     found = RunFolder(named)
     if not named.is_dir() or found.result("pretrain") is None:
@@ -69,7 +69,8 @@ def recorded_recipe(folder: Path) -> Recipe:
 
 
 @functools.cache  # a stage asks several times, and a run does not move while it is read
-def _folder_of(run_id: str, uri: str) -> str:
+def folder_of_run(run_id: str, uri: str) -> str:
+    """Run folder that an MLflow run, or its parent, says it belongs to. Raises TrackingError, CheckpointError."""
     store = MlflowStore(uri)
     tags = store.read_tags(run_id)
     if FOLDER_TAG not in tags and (parent := tags.get("mlflow.parentRunId")):

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from jobs._console import Console
 from jobs._mlflow import tracking_uri
 from jobs._provenance import FOLDER_TAG, provenance
-from jobs._run_folder import RECIPE_NAME, RunFolder, identity_hash, numbers, read_json, write_json
+from jobs._run_folder import RECIPE_NAME, RunFolder, identity_hash, numbers, read_json, write_json, write_recipe
 from jobs._tracking import RunIdentity, Tracking, tracked
 from jobs.configs import Recipe
 from jobs.ingest import ingest_recipe
@@ -105,7 +105,7 @@ def _run_tracked(recipe: Recipe, folder: RunFolder, stages: Sequence[str]) -> No
         job_key=identity_hash({"recipe": document, "folder": str(folder.path.resolve())}),
         tags=provenance(),
     )
-    write_json(folder.path / RECIPE_NAME, document)
+    write_recipe(folder.path, document)
     Console().settings(f"kindred {recipe.name}", _headline(recipe))
     with tracked(folder.path, identity, uri=recipe.tracking.uri, required=recipe.tracking.required) as tracking:
         tracking.run.artifact(folder.path / RECIPE_NAME, RECIPE_NAME)

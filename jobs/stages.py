@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from jobs._console import Console
 from jobs._dataset_summary import check_columns, show_dataset
-from jobs._run_folder import RECIPE_NAME, RunFolder, numbers, write_json
+from jobs._run_folder import RunFolder, numbers, write_recipe
 from jobs._trained_shards import keep_shards, refuse_other_shards
 from jobs.assemble import open_dataset, pretrain_identity, source_of
 from jobs.configs import REMOTE_KEYS, Recipe
@@ -78,7 +78,7 @@ def _manifests(recipe: Recipe) -> list[Manifest]:
 
 def _pretrain(context: Context) -> Result:
     recipe, folder = context.recipe, context.folder
-    write_json(folder.stage("pretrain") / RECIPE_NAME, to_json(recipe.absolute()))
+    write_recipe(folder.stage("pretrain"), to_json(recipe.absolute()))
     keep_shards(folder.stage("pretrain"), _manifests(recipe))
     dataset = open_dataset(source_of(recipe))
     check_columns(recipe, dataset.manifest, dataset.index)

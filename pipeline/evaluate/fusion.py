@@ -7,14 +7,16 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DataError
 from pipeline.evaluate.features import Features
-
-Matrix = NDArray[np.float32]
-
-_CONSTANT = 1e-6  # a deviation below this share of the mean is float32 rounding
+from pipeline.evaluate.fitted_fusion import Fusion, Matrix, Standardisation
 
 
 def fuse(features: Features, streams: Sequence[str], *, train: NDArray[np.int64]) -> Matrix:
-    """Concatenate streams side by side, standardised by training rows: (N, D').
+    """Concatenate streams side by side, standardised by training rows (see `fit_fusion`): (N, D')."""
+    return fit_fusion(features, streams, train=train)(features.values, features.present)
+
+
+def fit_fusion(features: Features, streams: Sequence[str], *, train: NDArray[np.int64]) -> Fusion:
+    """How streams are put side by side, standardised by training rows.
 
     Mean and deviation of a stream come from the rows `train` (n,) that have it. Absent rows are the training
     mean, 0, and one standardised presence column is added for every stream that any row lacks. Columns
@@ -29,21 +31,15 @@ def fuse(features: Features, streams: Sequence[str], *, train: NDArray[np.int64]
             expected=sorted(features.values),
             got=list(streams),
         )
-    columns = []
+    values, presence = {}, {}
     for name in streams:
         present = features.present[name]
-        known = train[present[train]]
-        scaled = standardise(features.values[name], known) if len(known) else np.zeros_like(features.values[name])
-        columns.append(scaled * present[:, None])
+        values[name] = Standardisation.of(features.values[name][train[present[train]]])
         if not present.all():
-            columns.append(standardise(present[:, None].astype(np.float32), train))
-    return np.concatenate(columns, axis=1)
+            presence[name] = Standardisation.of(present[train][:, None].astype(np.float32))
+    return Fusion(values, presence)
 
 
 def standardise(x: NDArray[np.floating], train: NDArray[np.int64]) -> Matrix:
     """(x - mean) / deviation per column of (N, D), by rows `train`; columns constant there become 0."""
-    rows = x[train].astype(np.float64)
-    mean, deviation = rows.mean(axis=0), rows.std(axis=0)
-    varies = deviation > _CONSTANT * np.abs(mean)
-    scale = np.where(varies, deviation, np.inf)
-    return ((x - mean) / scale).astype(np.float32)
+    return Standardisation.of(x[train])(x)

@@ -1,0 +1,1 @@
+"""What travels with an exported model: reading its folder, and the class that MLflow serves. Never imports ray."""

@@ -1,0 +1,1 @@
+"""Trained encoders as a function from requests to answers."""

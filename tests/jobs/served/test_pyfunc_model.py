@@ -1,0 +1,107 @@
+"""The exported model in this process: equal to training time for every subset of streams; nothing in it is pickled."""
+
+import json
+import re
+from pathlib import Path
+
+import mlflow.pyfunc
+import numpy as np
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PyFuncModel
+
+from jobs.model_folder import CARD
+from tests.jobs.served.conftest import Exported
+from tests.served_requests import TrainingTime, subsets
+
+LOCK = Path(__file__).parents[3] / "requirements.lock"
+
+
+@pytest.fixture(scope="module")
+def model(exported: Exported) -> PyFuncModel:
+    return mlflow.pyfunc.load_model(str(exported.path))
+
+
+@pytest.mark.parametrize("kept", subsets(["imu", "photo", "note"]), ids="-".join)
+def test_it_gives_what_training_time_code_gives(
+    model: PyFuncModel, training_time: TrainingTime, kept: tuple[str, ...]
+) -> None:
+    idx = training_time.whole[:3]
+    values, fused = training_time.embeddings(idx, kept)
+    shares = training_time.probabilities(idx, kept)
+    asked = training_time.request(idx, kept)
+
+    for answers, rows in ((model.predict(asked), slice(None)), (model.predict(asked[1:2]), slice(1, 2))):
+        np.testing.assert_allclose([a["fused"] for a in answers], fused[rows], atol=1e-5)
+        np.testing.assert_allclose([list(a["probabilities"].values()) for a in answers], shares[rows], atol=1e-5)
+        for name, rows_of in values.items():
+            found = [a["embeddings"][name] for a in answers]
+            if name in kept:
+                np.testing.assert_allclose(found, rows_of[rows], atol=1e-5)
+            else:
+                assert found == [None] * len(answers)
+        assert [a["class"] for a in answers] == [max(a["probabilities"], key=a["probabilities"].get) for a in answers]
+
+
+def test_samples_of_one_request_may_have_different_streams(model: PyFuncModel, training_time: TrainingTime) -> None:
+    idx = training_time.whole[:2]
+    first, second = training_time.request(idx[:1], ["imu"]), training_time.request(idx[1:], ["photo", "note"])
+
+    together = model.predict([{**first[0], "photo": None}, *second])
+
+    for answer, alone in zip(together, [*model.predict(first), *model.predict(second)], strict=True):
+        np.testing.assert_allclose(answer["fused"], alone["fused"], atol=1e-5)
+
+
+def test_the_folder_holds_code_tensors_and_json_only(exported: Exported) -> None:
+    files = {p.relative_to(exported.path).as_posix() for p in exported.path.rglob("*") if p.is_file()}
+
+    assert {p.rpartition(".")[2] for p in files} <= {
+        "py",
+        "json",
+        "safetensors",
+        "yaml",
+        "txt",
+        "md",
+        "html",
+        "MLmodel",
+    }
+    assert {"artifacts/bundle/model.json", "artifacts/bundle/model.safetensors", CARD} <= files
+    assert "artifacts/bundle/streams/note/tokenizer.json" in files
+    assert {p for p in files if p.startswith("code/jobs/") and "/served/" not in p} == {"code/jobs/__init__.py"}
+
+
+def test_it_needs_pinned_packages_and_neither_ray_nor_augmentations(exported: Exported) -> None:
+    needed = (exported.path / "requirements.txt").read_text().splitlines()
+    pinned = {line.lower() for line in LOCK.read_text().splitlines()}
+
+    assert {re.split("==", line)[0] for line in needed} == {
+        "mlflow", "torch", "numpy", "pydantic", "pyyaml", "safetensors", "tokenizers", "pillow", "simplejpeg",
+        "transformers",
+    }  # fmt: skip
+    assert {line.lower() for line in needed} <= pinned
+
+
+def test_the_input_example_is_answered_and_is_nobodys_data(exported: Exported, model: PyFuncModel) -> None:
+    example = exported.path / "input_example.json"
+
+    (sample,) = json.loads(example.read_text())
+    assert model.predict([sample])[0]["class"] is not None
+    assert len({value for row in sample["imu"]["values"] for value in row}) <= len(sample["imu"]["values"])
+
+
+def test_a_refusal_names_sample_and_stream_and_not_the_data(model: PyFuncModel, training_time: TrainingTime) -> None:
+    (good,) = training_time.request(training_time.whole[:1], ["imu"])
+    imu = good["imu"]
+    assert isinstance(imu, dict)
+    wrong = {**imu, "values": [[123456.75e10, *row[1:]] for row in imu["values"]]}
+
+    with pytest.raises(MlflowException) as refused:
+        model.predict([good, {"imu": wrong}])
+
+    assert refused.value.get_http_status_code() == 400
+    message = refused.value.serialize_as_json()
+    assert "DATA_RANGE" in message
+    assert "sample 1" in message
+    assert "imu" in message
+    assert "123456" not in message
