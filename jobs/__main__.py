@@ -115,17 +115,13 @@ def _parser() -> argparse.ArgumentParser:
     relations.add_argument("--fork", metavar="NAME", help="start anew in a run folder beside the old one")
     _finish(relations, _relations)
     _add_finished(verbs)
+    compare = verbs.add_parser("compare", help="results of runs side by side, with paired tests")
+    compare.add_argument(
+        "runs", nargs="+", metavar="RUN", help="run folder, MLflow run id or recipe; the first is the base"
+    )
+    _finish(compare, _compare)
     _add_submit(verbs)
-    explain = verbs.add_parser("explain", help="every recipe key with type, default and meaning")
-    explain.add_argument("prefix", nargs="?", default="", help="only keys below this one, e.g. pretrain.optim")
-    _finish(explain, _explain)
-    ui = verbs.add_parser("ui", help="browse runs in the MLflow UI on this machine")
-    ui.add_argument("--port", type=int, default=5000)
-    _finish(ui, _ui)
-    sync = verbs.add_parser("sync", help="deliver metrics of a run that the tracking server has not got yet")
-    sync.add_argument("run", type=Path, help="run folder")
-    sync.add_argument("--new-run", action="store_true", help="to a new MLflow run, where the old one was deleted")
-    _finish(sync, _sync)
+    _add_others(verbs)
     return parser
 
 
@@ -138,6 +134,23 @@ def _add_finished(verbs: "argparse._SubParsersAction[_Parser]") -> None:
         verb.add_argument("run", help="run folder, recipe YAML or MLflow run id")
         verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=f"e.g. {keys}")
         _finish(verb, handler)
+    compare = verbs.add_parser("compare", help="results of runs side by side, with paired tests")
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="run folder or MLflow run id; the first is the base")
+    _finish(compare, _compare)
+
+
+def _add_others(verbs: "argparse._SubParsersAction[_Parser]") -> None:
+    """Verbs beside the way from data to results."""
+    explain = verbs.add_parser("explain", help="every recipe key with type, default and meaning")
+    explain.add_argument("prefix", nargs="?", default="", help="only keys below this one, e.g. pretrain.optim")
+    _finish(explain, _explain)
+    ui = verbs.add_parser("ui", help="browse runs in the MLflow UI on this machine")
+    ui.add_argument("--port", type=int, default=5000)
+    _finish(ui, _ui)
+    sync = verbs.add_parser("sync", help="deliver metrics of a run that the tracking server has not got yet")
+    sync.add_argument("run", type=Path, help="run folder")
+    sync.add_argument("--new-run", action="store_true", help="to a new MLflow run, where the old one was deleted")
+    _finish(sync, _sync)
 
 
 def _add_submit(verbs: "argparse._SubParsersAction[_Parser]") -> None:
@@ -236,6 +249,12 @@ def _submit(options: argparse.Namespace) -> dict[str, JsonValue]:
         lock=options.pip,
     )
     return submit(job, options.address, action=options.action or "start")
+
+
+def _compare(options: argparse.Namespace) -> dict[str, JsonValue]:
+    from jobs.compare import compare
+
+    return compare(options.runs)
 
 
 def _explain(options: argparse.Namespace) -> None:

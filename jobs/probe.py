@@ -28,6 +28,7 @@ from pipeline.evaluate.metadata import metadata_features
 from pipeline.evaluate.probe import ProbeRow, ProbeTask
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, read_pseudo_labels
 from pipeline.evaluate.relation_recovery import Recoveries, recover, recovery_metrics
+from pipeline.evaluate.sample_scores import SAMPLE_SCORES_NAME, sample_scores, write_sample_scores
 
 MAP_SAMPLES = 1000
 _MAP_LEAST = 10  # samples below which a neighbourhood means nothing
@@ -57,6 +58,8 @@ def probe(context: Context) -> Result:
     for name in ("random_init", "features"):
         rows += control_rows(name, tables[name], task, subsets, config=config, seed=recipe.seed)
     rows += _metadata(recipe, dataset, task)
+    scores = sample_scores(rows, task, dataset.index.key)
+    write_sample_scores(scores, context.folder.stage("probe") / SAMPLE_SCORES_NAME)
     fused = fuse(tables["probe"], list(recipe.streams), train=task.train)
     study = _draw(context, dataset, fused, drawn=_drawn(recipe, dataset, task, fused, rows))
     names = dataset.manifest.labels[recipe.label]

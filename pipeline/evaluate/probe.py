@@ -93,4 +93,5 @@ def _row(
         chosen=tuple(p.chosen for p in predictions),
         validated=all(p.validated for p in predictions),
         confusion=np.sum([s.confusion for s in found], axis=0),
+        correct=correct,
     )

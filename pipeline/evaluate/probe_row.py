@@ -16,6 +16,7 @@ class ProbeRow:
     shots: samples a class where the percentage was too small for one, else None. accuracies, chosen (C, k): per draw;
     validated: whether held-out groups chose it in every draw. f1_macro and recall_min are means over draws.
     interval: 95 % over test groups, None with one group. confusion: (K, K) summed over draws, rows are true classes.
+    correct: (N,) share of draws that were right, of each labelled test sample.
     """
 
     source: str
@@ -31,6 +32,7 @@ class ProbeRow:
     chosen: tuple[float, ...]
     validated: bool
     confusion: NDArray[np.int64]
+    correct: NDArray[np.float64]
 
     @property
     def accuracy(self) -> float:
