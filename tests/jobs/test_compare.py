@@ -27,10 +27,6 @@ def run(folder: Path, correct: list[float], *, keys: list[str] = KEYS, seed: int
     accuracy = float(np.mean(correct))
     controls = {"control/features/fused/100/accuracy": 0.5, "finetune/100/accuracy": 0.9}
     metrics: dict[str, JsonValue] = {f"{ROW}/accuracy": accuracy, **controls}
-        f"{ROW}/accuracy": accuracy,
-        "control/features/fused/100/accuracy": 0.5,
-        "finetune/100/accuracy": 0.9,
-    }
     found.finish("probe", {"metrics": metrics})
     scores = SampleScores(
         np.array(keys),
