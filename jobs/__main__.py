@@ -115,11 +115,6 @@ def _parser() -> argparse.ArgumentParser:
     relations.add_argument("--fork", metavar="NAME", help="start anew in a run folder beside the old one")
     _finish(relations, _relations)
     _add_finished(verbs)
-    compare = verbs.add_parser("compare", help="results of runs side by side, with paired tests")
-    compare.add_argument(
-        "runs", nargs="+", metavar="RUN", help="run folder, MLflow run id or recipe; the first is the base"
-    )
-    _finish(compare, _compare)
     _add_submit(verbs)
     _add_others(verbs)
     return parser
