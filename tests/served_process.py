@@ -65,7 +65,7 @@ def served(model: str, *, uri: str, folder: Path, python: str = sys.executable) 
         return found.is_up()
 
     try:
-        wait_for(ready, seconds=240)
+        wait_for(ready, seconds=600)  # a fresh environment compiles what it imports
         yield found
     finally:
         os.killpg(process.pid, signal.SIGTERM)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.jobs.served.conftest import Exported
+from tests.jobs.exported_run import Exported
 from tests.served_process import Served, served
 from tests.served_requests import Sample, TrainingTime, subsets
 
