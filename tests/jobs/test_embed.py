@@ -1,4 +1,4 @@
-"""kindred embed: the probe's own features in Parquet, resumed by whole files, refused where the folder is of another run."""
+"""kindred embed: the features of the probe in Parquet; whole files are kept, a folder of another run is refused."""
 
 from pathlib import Path
 
