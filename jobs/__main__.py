@@ -124,6 +124,7 @@ def _add_finished(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     """Verbs that take a finished run."""
     for name, handler, text, keys in (
         ("export", _export, "a finished run -> a registered model that MLflow serves", "name=walks alias=champion"),
+        ("embed", _embed, "a finished run -> embeddings of a whole data set", "dataset=DIR out=DIR workers=8"),
     ):
         verb = verbs.add_parser(name, help=text, description=text)
         verb.add_argument("run", help="run folder, recipe YAML or MLflow run id")
@@ -227,6 +228,12 @@ def _export(options: argparse.Namespace) -> dict[str, JsonValue]:
     from jobs.export import export
 
     return export(options.run, options.overrides)
+
+
+def _embed(options: argparse.Namespace) -> dict[str, JsonValue]:
+    from jobs.embed import embed
+
+    return embed(options.run, options.overrides)
 
 
 def _submit(options: argparse.Namespace) -> dict[str, JsonValue]:

@@ -38,13 +38,13 @@ def encoded_features(encoders: nn.ModuleDict, dataset: Dataset, *, path: Path) -
 
     Raises TrainingHealthError if that changed the encoders, CheckpointError for a table of something else.
     """
-    encoder_hash = _hash(encoders)
-    source = f"{encoder_hash}:{dataset.manifest.sha256}"
+    known = encoder_hash(encoders)
+    source = f"{known}:{dataset.manifest.sha256}"
     if path.exists():
         return read_features(path, encoder_hash=source)
     every = np.arange(dataset.manifest.num_samples)
     features = extract(_batches(dataset, every, list(encoders)), lambda batch: pooled_features(encoders, batch.signals))
-    if _hash(encoders) != encoder_hash:
+    if encoder_hash(encoders) != known:
         raise TrainingHealthError("the frozen encoders changed while they encoded", code="ENCODER_DRIFT")
     write_features(features, path, encoder_hash=source)
     return features
@@ -72,5 +72,6 @@ def _batches(dataset: Dataset, idx: NDArray[np.int64], streams: list[str]) -> It
         yield dataset.reader.batch(idx[start : start + BATCH], streams=streams)
 
 
-def _hash(encoders: nn.ModuleDict) -> str:
+def encoder_hash(encoders: nn.ModuleDict) -> str:
+    """What names the weights of frozen encoders."""
     return state_hash([("encoders", encoders.state_dict())], None)

@@ -69,9 +69,11 @@ def extract(batches: Iterable[Batch], encode: Encode) -> Features:
     return features
 
 
-def write_features(features: Features, path: Path, *, encoder_hash: str) -> None:
-    """Write the table whole or not at all; `encoder_hash` names the weights that made it."""
-    columns: dict[str, pa.Array] = {"idx": pa.array(features.idx)}
+def write_features(
+    features: Features, path: Path, *, encoder_hash: str, columns: Mapping[str, pa.Array] | None = None
+) -> None:
+    """Write the table whole or not at all; `encoder_hash` names the weights that made it. columns: further ones."""
+    columns = {"idx": pa.array(features.idx), **(columns or {})}
     for name, rows in features.values.items():
         flat = pa.array(np.ascontiguousarray(rows, dtype=np.float32).ravel())
         columns[f"{name}.values"] = pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import mlflow.pyfunc
@@ -10,8 +11,11 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
+from jobs.export import export
 from jobs.model_folder import CARD
-from tests.jobs.served.conftest import Exported
+from jobs.served.bundle import ARTIFACT, MODEL_JSON, WEIGHTS, load_model
+from pipeline.errors import CheckpointError
+from tests.jobs.exported_run import Exported
 from tests.served_requests import TrainingTime, subsets
 
 LOCK = Path(__file__).parents[3] / "requirements.lock"
@@ -105,3 +109,41 @@ def test_a_refusal_names_sample_and_stream_and_not_the_data(model: PyFuncModel, 
     assert "sample 1" in message
     assert "imu" in message
     assert "123456" not in message
+
+
+def test_a_second_export_of_the_same_content_is_the_same_version(exported: Exported) -> None:
+    again = export(str(exported.run), [f"uri={exported.uri}", "alias=champion"])
+
+    assert (again["version"], again["path"]) == (exported.version, str(exported.path))
+    assert len(list((exported.run / "export").iterdir())) == 1
+
+
+def test_another_version_of_the_code_and_damage_are_refused(exported: Exported, tmp_path: Path) -> None:
+    for code, damage in (
+        ("MODEL_CODE_VERSION", lambda f: _edit(f / MODEL_JSON, '"code_sha256": "', '"code_sha256": "0')),
+        ("CKPT_DAMAGED", lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-4] + b"\0\0\0\1")),
+        ("CKPT_DAMAGED", lambda f: (f / WEIGHTS).unlink()),
+        ("CKPT_DAMAGED", lambda f: _edit(f / MODEL_JSON, '"format_version": 1', '"format_version": 2')),
+    ):
+        folder = shutil.copytree(exported.path / "artifacts" / ARTIFACT, tmp_path / "bundle")
+        damage(folder)
+        with pytest.raises(CheckpointError) as refused:
+            load_model(folder)
+        shutil.rmtree(folder)
+        assert refused.value.code == code
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_head_that_there_is_not_and_other_weights_are_refused(exported: Exported, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such fine-tuning"):
+        export(str(exported.run), [f"uri={exported.uri}", "percent=10"])
+
+    run = shutil.copytree(exported.run, tmp_path / "run")
+    _edit(run / "finetune" / "result.json", '"trained": "', '"trained": "0')
+    with pytest.raises(CheckpointError, match="not hold the weights that were scored"):
+        export(str(run), [f"uri={exported.uri}"])

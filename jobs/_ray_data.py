@@ -1,0 +1,62 @@
+"""Files of embeddings by Ray Data: a pool of processes, each with encoders of its own, which read shards themselves."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from jobs._ray import Workers, connected
+from jobs.embedder import Embedder, EmbedPlan
+from pipeline.errors import EnvironmentFault, KindredError
+
+
+def embed_on_ray(plan: EmbedPlan, starts: Sequence[int], *, workers: int) -> Iterator[int]:
+    """Write the files that begin at `starts`; yields the samples of each as it is done.
+
+    Only numbers of samples pass through Ray, so its memory does not grow with the data. Raises what a process raised,
+    EnvironmentFault where one was lost.
+    """
+    if not starts:
+        return
+    with connected(Workers(count=workers)):
+        import ray
+        from ray.exceptions import RayError
+
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        try:
+            files = ray.data.from_items([{"start": start} for start in starts], override_num_blocks=len(starts))
+            done = files.map_batches(
+                _Process,
+                fn_constructor_args=(plan,),
+                batch_size=1,
+                num_cpus=1,
+                compute=ray.data.ActorPoolStrategy(size=min(workers, len(starts))),
+            )
+            for row in done.iter_rows():
+                yield int(row["count"])
+        except (RayError, KindredError) as error:
+            raise _cause(error) from error
+
+
+class _Process:
+    """One process of the pool."""
+
+    def __init__(self, plan: EmbedPlan) -> None:
+        self.embedder = Embedder(plan)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"count": np.array([self.embedder.write(int(start)) for start in batch["start"]])}
+
+
+def _cause(error: BaseException) -> KindredError:
+    """Our own error that Ray wrapped, once or several times."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, KindredError):
+            return found
+        found = getattr(found, "cause", None) or found.__cause__
+    return EnvironmentFault(
+        f"a process that encodes was lost: {str(error).strip().splitlines()[-1][:400]}",
+        code="RAY_WORKERS",
+        fix="see Ray's logs; the same command keeps finished files",
+    )
