@@ -30,11 +30,13 @@ class Relevance:
 
     queries (Q,), gallery (G,): a query's matches are the gallery items of its code.
     junk: pairs of codes (Q,), (G,), such as of the session; an item that is equal in any of them is left out.
+    spares_matches: a match is never junk, such as where windows near a sample are neither it nor a wrong answer.
     """
 
     queries: Codes
     gallery: Codes
     junk: tuple[tuple[Codes, Codes], ...] = ()
+    spares_matches: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,13 +105,14 @@ def _tiles(similarity: Similarity, relevance: Relevance, tile: int) -> Iterator[
     for start in range(0, num_queries, size):
         stop = min(start + size, num_queries)
         scores = similarity.rows(start, stop)
-        for codes, same in junk:
-            scores[same.pairs(codes[start:stop])] = -np.inf
         rows, columns = members.pairs(relevance.queries[start:stop])
         matched = scores[rows, columns]
+        for codes, same in junk:
+            scores[same.pairs(codes[start:stop])] = -np.inf
+        if not relevance.spares_matches:
+            kept = scores[rows, columns] > -np.inf
+            rows, columns, matched = rows[kept], columns[kept], matched[kept]
         scores[rows, columns] = -np.inf
-        kept = matched > -np.inf  # a match that is junk is none
-        rows, matched = rows[kept], matched[kept]
         order = np.lexsort((-matched, rows))
         ends = np.cumsum(np.bincount(rows, minlength=stop - start))
         yield start, scores, np.split(matched[order], ends[:-1])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.errors import NotMeasurable
 from pipeline.evaluate.similarity import Matrix
 
-_RIDGE = 1e-2
+_RIDGE = 0.1
 """Added to the variances, relative to their mean: few pairs must not fit noise."""
 
 

@@ -68,6 +68,8 @@ def test_unlabelled_and_small_classes_take_no_part():
     episodes = Episodes(ways=4, shots=3, queries=5, number=20)
 
     assert few_shot(x, y, episodes, rng=rng(), transductive=False).mean > 0.9
+    every = Episodes(ways=4, shots=3, queries=37, number=2)  # of classes of 40
+    assert few_shot(x, y, every, rng=rng(), transductive=False).mean > 0.9
     with pytest.raises(NotMeasurable, match=r"DATA_TOO_FEW.*5 classes of 8 samples.*\"0\": 2"):
         few_shot(x, y, Episodes(ways=5, shots=3, queries=5), rng=rng(), transductive=False)
     with pytest.raises(NotMeasurable, match="lower ways, shots"):

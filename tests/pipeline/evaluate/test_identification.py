@@ -46,6 +46,12 @@ def test_tpir_equals_the_loop_whatever_the_tile(data, tile):
     assert found.rank_one == pytest.approx(tpir_loop(scores, probes, gallery, 1.0))
 
 
+def test_somebody_else_as_near_as_the_right_one_counts_against_it():
+    scores = GivenScores(np.array([[0.9, 0.9 - 1e-8], [0.1, 0.2]]))
+
+    assert search(scores, np.array([0, 2]), np.array([0, 1])).rank_one == 0.0
+
+
 def test_a_rate_of_fewer_than_one_stranger_is_refused():
     found = search(GivenScores(np.array([[0.9], [0.5], [0.4]])), np.array([0, 1, 2]), np.array([0]))
 

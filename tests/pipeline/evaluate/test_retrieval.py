@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,9 @@ def retrieve_loop(scores: np.ndarray, relevance: Relevance) -> list[tuple[int, f
     found = []
     for q, own in enumerate(relevance.queries):
         junk = [any(a[q] == b[g] >= 0 for a, b in relevance.junk) for g in range(scores.shape[1])]
-        kept = [(scores[q, g], relevance.gallery[g] == own >= 0) for g in range(scores.shape[1]) if not junk[g]]
+        match = [bool(relevance.gallery[g] == own >= 0) for g in range(scores.shape[1])]
+        spared = [hit and relevance.spares_matches for hit in match]
+        kept = [(scores[q, g], match[g]) for g in range(scores.shape[1]) if spared[g] or not junk[g]]
         hits = [hit for _, hit in sorted(kept, key=lambda item: (-item[0], item[1]))]
         ranks = [rank for rank, hit in enumerate(hits, 1) if hit]
         precision = [n / rank for n, rank in enumerate(ranks, 1)]
@@ -58,7 +62,8 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, Relevance]:
 
     scores = draw(st.lists(st.integers(0, 4), min_size=queries * gallery, max_size=queries * gallery))
     junk = tuple((column(queries), column(gallery)) for _ in range(draw(st.integers(0, 2))))
-    return np.reshape(scores, (queries, gallery)) / 4.0, Relevance(column(queries), column(gallery), junk)
+    relevance = Relevance(column(queries), column(gallery), junk, spares_matches=draw(st.booleans()))
+    return np.reshape(scores, (queries, gallery)) / 4.0, relevance
 
 
 @settings(max_examples=150, deadline=None)
@@ -67,7 +72,9 @@ def test_every_ranking_equals_the_loop_whatever_the_tile_and_the_order_of_the_ga
     scores, relevance = case
     expected = retrieve_loop(scores, relevance)
     order = random.sample(range(scores.shape[1]), scores.shape[1])
-    shuffled = Relevance(relevance.queries, relevance.gallery[order], tuple((a, b[order]) for a, b in relevance.junk))
+    shuffled = dataclasses.replace(
+        relevance, gallery=relevance.gallery[order], junk=tuple((a, b[order]) for a, b in relevance.junk)
+    )
     if not any(first for first, _, _ in expected):
         with pytest.raises(NotMeasurable, match="DATA_NO_MATCH"):
             retrieve(GivenScores(scores), relevance)
@@ -101,6 +108,13 @@ def test_equal_embeddings_retrieve_nothing():
     for tile in (1, 130, 1 << 20):
         found = retrieve(Cosine(x, x), Relevance(ids, ids, (itself,)), tile=tile)
         assert found.first_rank.tolist() == [39] * 40
+
+
+def test_what_rounding_cannot_tell_apart_is_a_tie():
+    scores, relevance = GivenScores(np.array([[0.5, 0.5 - 1e-8, 0.4]])), Relevance(np.array([1]), np.array([1, 0, 0]))
+
+    assert retrieve(scores, relevance).first_rank.tolist() == [2]
+    assert first_ranks(scores, relevance).tolist() == [2]
 
 
 def test_a_zero_vector_is_like_nothing():

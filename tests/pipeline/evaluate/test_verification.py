@@ -116,5 +116,8 @@ def test_folds_choose_their_threshold_elsewhere():
 
     assert fold_accuracy(clear)[0] > 0.99
     assert fold_accuracy(chance)[0] == pytest.approx(0.5, abs=0.03)
+    alone = checked_pairs(rng.uniform(size=20), rng.uniform(size=20))
+    own_choice = np.mean([fold_accuracy(alone, seed=seed)[0] for seed in range(20)])
+    assert own_choice < 0.55  # a threshold for two pairs of either kind, chosen on themselves, is right of most
     with pytest.raises(NotMeasurable, match="10 folds"):
         fold_accuracy(PAIRS)
