@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         ("ingest", _ingest, "raw files -> shards, manifest and index"),
         ("pretrain", _pretrain, "train the encoders without labels"),
         ("probe", _probe, "linear and kNN probes of the frozen encoders beside their controls"),
+        ("evaluate", _evaluate, "retrieval, verification, few-shot and more from the features that a probe stored"),
         ("finetune", _finetune, "train the encoders with labels"),
     ):
         verb = verbs.add_parser(name, help=text, description=text)
@@ -151,7 +152,7 @@ def _add_others(verbs: "argparse._SubParsersAction[_Parser]") -> None:
 
 def _add_submit(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     submit = verbs.add_parser("submit", help="run a verb as a job on a Ray cluster")
-    submit.add_argument("verb", choices=["run", "ingest", "pretrain", "probe", "finetune", "relations"])
+    submit.add_argument("verb", choices=["run", "ingest", "pretrain", "probe", "evaluate", "finetune", "relations"])
     submit.add_argument("recipe", type=Path, help="recipe YAML; it travels with the job")
     submit.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. out=/shared/runs/x pretrain.workers=8")
     submit.add_argument("--fork", metavar="NAME", help="start anew in a run folder beside the old one")
@@ -203,6 +204,7 @@ def _stages(*names: str) -> Handler:
 _ingest = _stages("ingest")
 _pretrain = _stages("pretrain")
 _probe = _stages("probe")
+_evaluate = _stages("evaluate")
 _finetune = _stages("finetune")
 _run = _stages("ingest", "relations", "pretrain", "probe", "finetune", "report")
 

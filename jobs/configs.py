@@ -8,12 +8,14 @@ from pydantic import Field, field_validator, model_validator
 from torch import nn
 
 from jobs.planted.config import PlantedConfig
+from jobs.tracking_config import TrackingConfig
 from modalities.catalogue import AnySchema, AnyStream
 from modalities.spec import Config
 from pipeline.data.description import Description
 from pipeline.data.order_config import AnyOrder, MixtureOrder, ShuffleOrder
 from pipeline.data.place import DatasetUrl, absolute, parse_place
 from pipeline.errors import ConfigError
+from pipeline.evaluate.evaluate_config import EvaluateConfig
 from pipeline.evaluate.probe_config import Percent, ProbeConfig
 from pipeline.evaluate.sensor_statistics import SensorStatistics
 from pipeline.memory.config import MemoryConfig
@@ -166,17 +168,6 @@ class LeakConfig(Config):
     """Streams that are known to show the label; they are named in every report."""
 
 
-class TrackingConfig(Config):
-    """MLflow."""
-
-    experiment: str | None = None
-    """MLflow experiment; None means the recipe's name."""
-    uri: str | None = None
-    """Tracking URI; None means MLFLOW_TRACKING_URI or a SQLite file in the working folder."""
-    required: bool = False
-    """Fail the command when something could not be delivered; otherwise that is a warning and `kindred sync` helps."""
-
-
 class Recipe(Config):
     """Everything about one run."""
 
@@ -208,6 +199,8 @@ class Recipe(Config):
     """Another pretraining that probe and finetune start from: its run folder or MLflow run id; None: this run's own."""
     probe: ProbeConfig = ProbeConfig()
     """The probe stage."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """The evaluate stage, which reads what the probe stage stored."""
     handmade: dict[str, SensorStatistics] = Field(default_factory=dict)
     """Hand-made features of a sensor stream that needs others than the default; a weak control is a defect."""
     subsets: tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...] | None = None
@@ -285,6 +278,8 @@ class Recipe(Config):
         for key, name, where, known in (
             ("label", self.label, "labels", ingest.labels),
             ("subject", self.subject, "groups", ingest.groups),
+            ("evaluate.session", self.evaluate.session, "groups", ingest.groups),
+            ("evaluate.identity", self.evaluate.identity, "groups or labels", {**ingest.groups, **ingest.labels}),
         ):
             if name is not None and name not in known:
                 near = difflib.get_close_matches(name, known, n=1)

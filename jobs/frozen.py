@@ -50,11 +50,17 @@ def encoded_features(encoders: nn.ModuleDict, dataset: Dataset, *, path: Path) -
     return features
 
 
-def handmade_features(recipe: Recipe, dataset: Dataset, *, train: NDArray[np.int64]) -> Features:
-    """The strongest hand-made features we know of each kind of stream; only TF-IDF learns, from training rows."""
+def handmade_features(recipe: Recipe, dataset: Dataset, *, path: Path) -> Features:
+    """The strongest hand-made features we know of each kind of stream, also into `path`.
+
+    Only TF-IDF learns, from training rows. A table of earlier code is written anew.
+    """
+    train = dataset.index.rows("train")
     extractors = {name: _extractor(recipe, dataset, name, train=train) for name in recipe.streams}
     every = np.arange(dataset.manifest.num_samples)
-    return extract(_batches(dataset, every, list(extractors)), handmade(extractors))
+    features = extract(_batches(dataset, every, list(extractors)), handmade(extractors))
+    write_features(features, path, encoder_hash=f"handmade:{dataset.manifest.sha256}")
+    return features
 
 
 def _extractor(recipe: Recipe, dataset: Dataset, name: str, *, train: NDArray[np.int64]) -> Extractor:

@@ -1,7 +1,6 @@
 """Probe stage: frozen features, read by linear and kNN probes, beside controls under the same protocol."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,24 +9,27 @@ from pydantic import JsonValue
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from jobs._dataset_summary import check_columns
 from jobs._run_folder import write_json
 from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
 from jobs.frozen import encoded_features, encoders_of, handmade_features
 from jobs.leak_audit import audit_pretraining, audit_rows, audit_splits
 from jobs.pretrained import pretrained_encoders, pretraining_of
+from jobs.probe_figures import (
+    classes_of,
+    probe_figures,
+    probe_task,
+    pseudo_label_study,
+    pseudo_labels_of,
+    pseudo_labels_path,
+)
 from jobs.stages import Context
-from jobs.surroundings import relations_of
-from pipeline.evaluate.cluster_agreement import Column, group_column, label_column
-from pipeline.evaluate.cluster_study import ClusterStudy, study_clusters
-from pipeline.evaluate.controls import control_rows, metadata_rows, probe_rows
+from jobs.stored_tables import TABLES, recorded_makers
+from pipeline.evaluate.cluster_study import ClusterStudy
 from pipeline.evaluate.features import Features
 from pipeline.evaluate.fusion import fuse
-from pipeline.evaluate.metadata import metadata_features
 from pipeline.evaluate.probe import ProbeRow, ProbeTask
-from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, read_pseudo_labels
-from pipeline.evaluate.relation_recovery import Recoveries, recover, recovery_metrics
+from pipeline.evaluate.pseudo_labels import PseudoLabels
 from pipeline.evaluate.sample_scores import SAMPLE_SCORES_NAME, sample_scores, write_sample_scores
 
 MAP_SAMPLES = 1000
@@ -43,7 +45,7 @@ def probe(context: Context) -> Result:
     And what pseudo-labels follow, where the pretraining had any; that needs no label.
     """
     recipe = context.recipe
-    if recipe.label is None and not _pseudo_labels_path(context).exists():
+    if recipe.label is None and not pseudo_labels_path(context.folder).exists():
         return {"skipped": "the recipe has no label", "metrics": {}}
     torch.set_num_threads(max(1, recipe.pretrain.threads * recipe.pretrain.workers))
     dataset = open_dataset(source_of(recipe))
@@ -51,77 +53,43 @@ def probe(context: Context) -> Result:
         return _without_label(context, dataset)
     audit_splits(recipe, dataset)
     unchecked = audit_pretraining(recipe, dataset, pretraining_of(recipe, context.folder))
+    tables = _tables(context, dataset)
+    figures = probe_figures(recipe, dataset, context.folder, tables)
+    fused = fuse(tables["probe"], list(recipe.streams), train=dataset.index.rows("train"))
     task = probe_task(recipe, dataset)
-    tables = _tables(context, dataset, task)
-    subsets, config = recipe.probed_subsets(), recipe.probe
-    rows = probe_rows(tables["probe"], task, subsets, config=config, seed=recipe.seed)
-    for name in ("random_init", "features"):
-        rows += control_rows(name, tables[name], task, subsets, config=config, seed=recipe.seed)
-    rows += _metadata(recipe, dataset, task)
-    scores = sample_scores(rows, task, dataset.index.key)
+    scores = sample_scores(figures.rows, task, dataset.index.key)
     write_sample_scores(scores, context.folder.stage("probe") / SAMPLE_SCORES_NAME)
-    fused = fuse(tables["probe"], list(recipe.streams), train=task.train)
-    study = _draw(context, dataset, fused, drawn=_drawn(recipe, dataset, task, fused, rows))
-    names = dataset.manifest.labels[recipe.label]
-    metrics: Result = {name: value for row in rows for name, value in row.metrics().items()}
-    recovered = _recovered(recipe, dataset, {name: tables[name] for name in ("probe", "random_init")})
+    _draw(context, dataset, fused, figures.study, drawn=_drawn(recipe, dataset, task, fused, figures.rows))
     return {
         "chance": _chance(task),
-        "classes": list(names),
-        "warnings": [*unchecked, *audit_rows(recipe, dataset, rows), *study.warnings(recipe.label)],
-        "recovery": {name: {s: r.model_dump() for s, r in by.items()} for name, by in recovered.items()},
-        "metrics": {**metrics, **study.metrics(), **recovery_metrics(recovered)},
+        "classes": list(dataset.manifest.labels[recipe.label]),
+        "warnings": [*unchecked, *audit_rows(recipe, dataset, figures.rows), *figures.study.warnings(recipe.label)],
+        "recovery": {name: {s: r.model_dump() for s, r in by.items()} for name, by in figures.recoveries.items()},
+        "tables": recorded_makers(context.folder),
+        "metrics": {**figures.metrics()},
     }
-
-
-def _recovered(recipe: Recipe, dataset: Dataset, tables: Mapping[str, Features]) -> Recoveries:
-    """Relations of training samples, by the features that the encoders they were trained with give of them."""
-    train, names = dataset.index.rows("train"), list(recipe.streams)
-    relations = relations_of(recipe, dataset.index, dataset.manifest.labels, list(recipe.relations))
-    return recover(relations, {source: fuse(table, names, train=train)[train] for source, table in tables.items()})
 
 
 def _without_label(context: Context, dataset: Dataset) -> Result:
     recipe, folder = context.recipe, context.folder.stage("probe")
     trained = encoders_of(recipe, dataset, pretrained_encoders(recipe, context.folder))
-    table = encoded_features(trained, dataset, path=folder / "features.parquet")
+    table = encoded_features(trained, dataset, path=folder / TABLES["probe"])
     fused = fuse(table, list(recipe.streams), train=dataset.index.rows("train"))
-    study = _draw(context, dataset, fused, drawn={})
+    study = pseudo_label_study(recipe, dataset, pseudo_labels_of(context.folder, dataset), fused)
+    _draw(context, dataset, fused, study, drawn={})
     warnings, metrics = study.warnings(None), study.metrics()
     return {"skipped": "the recipe has no label", "warnings": [*warnings], "metrics": {**metrics}}
 
 
-def probe_task(recipe: Recipe, dataset: Dataset) -> ProbeTask:
-    """Labels, and the groups that validation holds out (every sample its own where the recipe names no subject)."""
-    index, label = dataset.index, str(recipe.label)
-    check_columns(recipe, dataset.manifest, index)
-    groups = index.key if recipe.subject is None else index.group(recipe.subject)
-    return ProbeTask(
-        labels=index.labels(label),
-        groups=groups.astype(str),
-        train=index.rows("train"),
-        test=index.rows("test"),
-        num_classes=len(dataset.manifest.labels[label]),
-    )
-
-
-def _tables(context: Context, dataset: Dataset, task: ProbeTask) -> dict[str, Features]:
+def _tables(context: Context, dataset: Dataset) -> dict[str, Features]:
     recipe, folder = context.recipe, context.folder.stage("probe")
     trained = encoders_of(recipe, dataset, pretrained_encoders(recipe, context.folder))
     untrained = encoders_of(recipe, dataset, None)
     return {
-        "probe": encoded_features(trained, dataset, path=folder / "features.parquet"),
-        "random_init": encoded_features(untrained, dataset, path=folder / "random_init.parquet"),
-        "features": handmade_features(recipe, dataset, train=task.train),
+        "probe": encoded_features(trained, dataset, path=folder / TABLES["probe"]),
+        "random_init": encoded_features(untrained, dataset, path=folder / TABLES["random_init"]),
+        "features": handmade_features(recipe, dataset, path=folder / TABLES["features"]),
     }
-
-
-def _metadata(recipe: Recipe, dataset: Dataset, task: ProbeTask) -> list[ProbeRow]:
-    index = dataset.index
-    present = {name: index.present(name) for name in recipe.streams if name not in recipe.leak.allow}
-    groups = {name: column.astype(str) for name, column in index.groups.items()}
-    columns = metadata_features(groups, present, start_ns=index.start_ns, end_ns=index.end_ns, train=task.train)
-    return metadata_rows(columns, task, config=recipe.probe, seed=recipe.seed)
 
 
 def _chance(task: ProbeTask) -> float:
@@ -129,17 +97,13 @@ def _chance(task: ProbeTask) -> float:
     return float(np.bincount(labels[labels >= 0]).max() / (labels >= 0).sum())
 
 
-def _draw(context: Context, dataset: Dataset, fused: Matrix, *, drawn: Result) -> ClusterStudy:
+def _draw(context: Context, dataset: Dataset, fused: Matrix, study: ClusterStudy, *, drawn: Result) -> None:
     """Write what the report shows of the fused features (N, D), with the pseudo-labels where there are any."""
-    recipe, study = context.recipe, ClusterStudy()
-    found = read_pseudo_labels(_pseudo_labels_path(context), num_samples=len(dataset.index))
+    found = pseudo_labels_of(context.folder, dataset)
     if found is not None:
-        classes, names = _classes(recipe, dataset)
-        study = study_clusters(found, _columns(dataset, found.idx), fused, classes=classes, names=names)
-        own = _pretraining_map(recipe, dataset, found, fused)
+        own = _pretraining_map(context.recipe, dataset, found, fused)
         drawn = {**drawn, "maps": [*_listed(drawn.get("maps")), own], "clusters": study.document()}
     write_json(context.folder.stage("probe") / "figures.json", drawn)
-    return study
 
 
 def _listed(value: JsonValue) -> list[JsonValue]:
@@ -174,29 +138,11 @@ def _map(title: str, x: Matrix, groups: Mapping[str, list[str]]) -> Result:
     return {"title": title, "xy": xy, "groups": {name: [*values] for name, values in groups.items()}}
 
 
-def _pseudo_labels_path(context: Context) -> Path:
-    return context.folder.path / "pretrain" / PSEUDO_LABELS_NAME
-
-
-def _columns(dataset: Dataset, idx: Rows) -> list[Column]:
-    """Every label and group column at samples idx; a group of a label's name is called as in the index."""
-    labels, groups = dataset.index.classes, dataset.index.groups
-    found = [label_column(name, classes[idx]) for name, classes in labels.items()]
-    return found + [group_column(f"group.{n}" if n in labels else n, values[idx]) for n, values in groups.items()]
-
-
-def _classes(recipe: Recipe, dataset: Dataset) -> tuple[Rows, list[str]]:
-    """Classes (N,) of the recipe's label and their names; -1 and none where it has no label."""
-    if recipe.label is None:
-        return np.full(len(dataset.index), -1), []
-    return dataset.index.labels(recipe.label), list(dataset.manifest.labels[recipe.label])
-
-
 def _pretraining_map(recipe: Recipe, dataset: Dataset, found: PseudoLabels, fused: Matrix) -> Result:
     """Test samples have no pseudo-label, so these have a map of their own, which says what it shows."""
     idx = _some(recipe, found.idx)
     at = np.searchsorted(found.idx, idx)
-    classes, names = _classes(recipe, dataset)
+    classes, names = classes_of(recipe, dataset)
     groups = {} if recipe.label is None else {recipe.label: ["unlabelled" if k < 0 else names[k] for k in classes[idx]]}
     if recipe.subject is not None:
         groups[recipe.subject] = dataset.index.group(recipe.subject)[idx].tolist()

@@ -11,9 +11,10 @@ from jobs._relation_table import show_relations
 from jobs._run_folder import RunFolder, identity_hash, numbers, write_json
 from jobs._tracking import RunIdentity, Tracking, tracked
 from jobs.assemble import source_of
-from jobs.configs import Recipe, TrackingConfig
+from jobs.configs import Recipe
 from jobs.run import run_recipe
 from jobs.stages import Context
+from jobs.tracking_config import TrackingConfig
 from modalities.spec import Config
 from pipeline.config import build_config, to_json
 from pipeline.data.index import load_index

@@ -116,6 +116,12 @@ def _probe(context: Context) -> Result:
     return probe(context)
 
 
+def _evaluate(context: Context) -> Result:
+    from jobs.evaluate import evaluate
+
+    return evaluate(context)
+
+
 def _finetune(context: Context) -> Result:
     from jobs.finetune import finetune
 
@@ -145,6 +151,7 @@ STAGES: dict[str, Stage] = {
     "relations": Stage(_relations_identity, _relations),
     "pretrain": Stage(_pretrain_identity, _pretrain),
     "probe": Stage(_downstream_identity("probe", "subsets", "handmade", "relations"), _probe),
+    "evaluate": Stage(_downstream_identity("probe", "subsets", "handmade", "relations", "evaluate"), _evaluate),
     "finetune": Stage(_downstream_identity("finetune"), _finetune),
     "report": Stage(_downstream_identity("probe", "subsets", "finetune", "description", "relations"), _report),
 }

@@ -3,7 +3,8 @@
 KindredError
 ├── ConfigError        64  recipe, overrides, paths in them
 ├── DataError          65  shards, manifests, records, samples
-│   └── LeakError      65  a group or window on both sides of a split
+│   ├── LeakError      65  a group or window on both sides of a split
+│   └── NotMeasurable  65  a metric that these samples cannot give
 ├── CheckpointError    66  missing, damaged or incompatible checkpoint or weights
 ├── TrackingError      69  tracking server, only where it is required
 ├── EnvironmentFault   71  memory, shared memory, ports, versions
@@ -93,6 +94,10 @@ class LeakError(DataError):
     """A group, window or content lies on both sides of a split."""
 
     exit_code = 65
+
+
+class NotMeasurable(DataError):
+    """These samples are too few, or too much alike in what they are, for a metric."""
 
 
 class CheckpointError(KindredError):

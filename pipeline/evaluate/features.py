@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from pipeline.types import Batch
 
 Encode: TypeAlias = Callable[[Batch], Mapping[str, Tensor]]
 
+T = TypeVar("T")
 _HASH = b"kindred.encoder_hash"
 
 
@@ -91,15 +92,15 @@ def write_features(
         part.unlink(missing_ok=True)
 
 
+def made_by(path: Path) -> str:
+    """The `encoder_hash` a table was written with. Raises DataError where it is missing or damaged."""
+    return _maker(_opened(path, pq.read_schema))
+
+
 def read_features(path: Path, *, encoder_hash: str) -> Features:
     """Inverse of `write_features`. Raises CheckpointError for another encoder's table, DataError for a damaged one."""
-    try:
-        table = pq.read_table(path, memory_map=False)
-    except FileNotFoundError as error:
-        raise _bad(f"{path.name} is missing", code="FEATURES_MISSING") from error
-    except (pa.ArrowException, OSError) as error:
-        raise _bad(f"{path.name} cannot be read: {error}") from error
-    found = (table.schema.metadata or {}).get(_HASH, b"").decode()
+    table = _opened(path, pq.read_table)
+    found = _maker(table.schema)
     if found != encoder_hash:
         raise CheckpointError(
             f"{path.name} holds features of another encoder or data set",
@@ -112,6 +113,19 @@ def read_features(path: Path, *, encoder_hash: str) -> Features:
     features = _from_table(table, path)
     _check(features)
     return features
+
+
+def _opened(path: Path, read: Callable[[Path], T]) -> T:
+    try:
+        return read(path)
+    except FileNotFoundError as error:
+        raise _bad(f"{path.name} is missing", code="FEATURES_MISSING") from error
+    except (pa.ArrowException, OSError) as error:
+        raise _bad(f"{path.name} cannot be read: {error}") from error
+
+
+def _maker(schema: pa.Schema) -> str:
+    return (schema.metadata or {}).get(_HASH, b"").decode()
 
 
 def _from_table(table: pa.Table, path: Path) -> Features:

@@ -1,4 +1,7 @@
-"""A real MLflow store on SQLite for every test, a copy of one migrated file, and a run folder that is tracked there."""
+"""A real MLflow store on SQLite for every test, a copy of one migrated file, and a run folder that is tracked there.
+
+And a tiny pretraining that every test gets a copy of.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -9,7 +12,9 @@ import torch
 
 from jobs._mlflow import create_sqlite
 from jobs._tracking import write_header
+from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME
 from tests.jobs.exported_run import Exported, exported_from, finished
+from tests.jobs.tiny_run import context_of, finish
 from tests.jobs.tracked_folder import IDENTITY
 from tests.served_requests import TrainingTime
 
@@ -51,3 +56,23 @@ def exported(migrated: Path, exported_run: Path) -> Exported:
 @pytest.fixture(scope="session")
 def training_time(exported_run: Path) -> TrainingTime:
     return TrainingTime(exported_run)
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    folder = tmp_path_factory.mktemp("probe") / "run"
+    context = context_of(folder)
+    for stage in ("ingest", "pretrain"):
+        finish(context, stage)
+    (folder / "pretrain" / PSEUDO_LABELS_NAME).unlink(missing_ok=True)  # each test has its own
+    torch.use_deterministic_algorithms(deterministic)
+    torch.set_num_threads(threads)
+    return folder
+
+
+@pytest.fixture
+def folder(pretrained: Path, tmp_path: Path) -> Iterator[Path]:
+    threads = torch.get_num_threads()
+    yield Path(shutil.copytree(pretrained, tmp_path / "run"))
+    torch.set_num_threads(threads)  # stages set it

@@ -1,68 +1,26 @@
 """The probe and report stages of a tiny run, with and without pseudo-labels and relations."""
 
 import csv
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_similarity
 
-from jobs._run_folder import RunFolder, read_json
+from jobs._run_folder import read_json
 from jobs.assemble import Dataset, open_dataset, source_of
-from jobs.configs import Recipe
 from jobs.probe import probe
 from jobs.report import report, report_data
-from jobs.stages import STAGES, Context
-from pipeline.config import load_config
+from jobs.stages import Context
 from pipeline.errors import DataError
 from pipeline.evaluate.features import read_features
 from pipeline.evaluate.fusion import fuse
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, write_pseudo_labels
 from pipeline.evaluate.report import report_plots
 from pipeline.evaluate.shown_streams import Pictures, Series, Texts
-from pipeline.tracking import Spool
-
-RECIPE = Path(__file__).parents[1] / "e2e" / "tiny.yaml"
-SMALL = [
-    "data.generate.events_per_session=12",
-    "pretrain.epochs=1",
-    "pretrain.batch_size=8",
-    "probe.label_percents=[100]",
-    "subsets=[[imu]]",
-]
-
-
-def context_of(folder: Path, *overrides: str) -> Context:
-    spool = Spool(folder / "tracking" / "test.jsonl")
-    recipe = load_config(Recipe, RECIPE, [*SMALL, f"out={folder}", *overrides])
-    return Context(recipe, RunFolder(folder), spool, spool)
-
-
-def finish(context: Context, stage: str) -> None:
-    context.folder.finish(stage, {"metrics": {}, **STAGES[stage].body(context)})
-
-
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    folder = tmp_path_factory.mktemp("probe") / "run"
-    context = context_of(folder)
-    for stage in ("ingest", "pretrain"):
-        finish(context, stage)
-    (folder / "pretrain" / PSEUDO_LABELS_NAME).unlink(missing_ok=True)  # each test has its own
-    yield folder
-    torch.use_deterministic_algorithms(deterministic)
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def folder(pretrained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(pretrained, tmp_path / "run"))
+from tests.jobs.tiny_run import context_of, finish
 
 
 def pseudo_labels(folder: Path, context: Context) -> tuple[Dataset, np.ndarray]:

@@ -1,0 +1,23 @@
+"""The evaluation on the console: each figure of the learned features beside those of the controls."""
+
+from jobs._console import Cells, Console, plain_table
+from pipeline.evaluate.evaluation import Evaluation
+from pipeline.evaluate.evaluation_rows import SOURCES, EvaluationRow, evaluation_rows
+from pipeline.evaluate.results import TITLES
+
+
+def show_evaluation(console: Console, found: Evaluation, *, title: str) -> None:
+    """Print the table, then what was refused, once for all sources."""
+    header = ("figure", "streams", "Kindred", "95 % interval", *(TITLES[source] for source in SOURCES[1:]))
+    console.line(title)
+    for line in plain_table([header, *(_cells(row) for row in evaluation_rows(found.metrics))]).split("\n"):
+        console.line(line)
+    for name, reason in found.refused.items():
+        console.line(f"left out: {name}: {reason}")
+
+
+def _cells(row: EvaluationRow) -> Cells:
+    own = row.figures.get(SOURCES[0])
+    interval = "" if own is None or own.low is None or own.high is None else f"{own.low:.3f} - {own.high:.3f}"
+    values = [f"{row.figures[source].value:.3f}" if source in row.figures else "" for source in SOURCES]
+    return row.title, row.streams, values[0], interval, *values[1:]

@@ -1,0 +1,63 @@
+"""Evaluate stage: every metric of the test split from the tables that the probe stage stored; no encoder is built."""
+
+import numpy as np
+import torch
+from pydantic import JsonValue
+
+from jobs._console import Console
+from jobs._evaluation_table import show_evaluation
+from jobs._run_folder import numbers
+from jobs.assemble import Dataset, open_dataset, source_of
+from jobs.configs import Recipe
+from jobs.probe_figures import probe_figures
+from jobs.stages import Context
+from jobs.stored_tables import stored_tables
+from pipeline.evaluate.evaluation import Evaluator
+from pipeline.evaluate.evaluation_task import EvaluationTask, group_codes
+
+Result = dict[str, JsonValue]
+
+
+def evaluate(context: Context) -> Result:
+    """Metrics `evaluate/<group>/...`, among them every one of the probe stage anew, and reasons for those left out."""
+    recipe = context.recipe
+    if recipe.label is None:
+        return {"skipped": "the recipe has no label", "metrics": {}}
+    torch.set_num_threads(max(1, recipe.pretrain.threads * recipe.pretrain.workers))
+    tables = stored_tables(context.folder)
+    dataset = open_dataset(source_of(recipe))
+    again = probe_figures(recipe, dataset, context.folder, tables).metrics()
+    evaluator = Evaluator(_task(recipe, dataset), recipe.probed_subsets(), recipe.evaluate, recipe.seed)
+    found = evaluator.evaluate(tables)
+    show_evaluation(Console(), found, title=f"{recipe.name}: test split, stored features")
+    differing = _differing(again, numbers(context.folder.metrics(["probe"])))
+    if differing:
+        Console().line(f"warning: {len(differing)} figures of the probe stage came out otherwise: {differing[0]}")
+    metrics = {**again, **found.metrics}
+    return {
+        "refused": {**found.refused},
+        "reproduced": len(again) - len(differing),
+        "differing": [*differing],
+        "metrics": {f"evaluate/{name}": value for name, value in metrics.items()},
+    }
+
+
+def _differing(again: dict[str, float], probed: dict[str, float]) -> list[str]:
+    """Names of figures that are not exactly those of the probe stage."""
+    return [f"{name}: {probed.get(name)} -> {value}" for name, value in again.items() if probed.get(name) != value]
+
+
+def _task(recipe: Recipe, dataset: Dataset) -> EvaluationTask:
+    index, config = dataset.index, recipe.evaluate
+    identity = config.identity or recipe.subject or str(recipe.label)
+    known = index.groups.get(identity)
+    return EvaluationTask(
+        train=index.rows("train"),
+        test=index.rows("test"),
+        labels=index.labels(str(recipe.label)),
+        identities=index.labels(identity) if known is None else group_codes(known.astype(str)),
+        records=index.record,
+        sessions=index.record if config.session is None else group_codes(index.group(config.session).astype(str)),
+        groups=(index.key if recipe.subject is None else index.group(recipe.subject)).astype(np.str_),
+        content={name: index.content(name) for name in recipe.streams},
+    )
