@@ -229,14 +229,21 @@ def _connect(workers: Workers) -> Path | None:
         ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING)
         return None
     cpus = max(float(os.cpu_count() or 1), workers.count * workers.cpus)
-    context = ray.init(
-        address="local",
-        num_cpus=int(cpus),
-        object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-    )
+    try:
+        context = ray.init(
+            address="local",
+            num_cpus=int(cpus),
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    except Exception as error:  # Ray has no narrower one for daemons that are not up after 30 s, as on a busy machine
+        raise ClusterLost(
+            f"Ray did not start on this machine: {(str(error) or type(error).__name__).strip().splitlines()[0][:400]}",
+            code="RAY_START",
+            fix="see Ray's logs; on a busy machine type the same command again",
+        ) from error
     return Path(context.address_info["session_dir"])  # pyright: ignore
 
 
