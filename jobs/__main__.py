@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         ("finetune", _finetune, "train the encoders with labels"),
     ):
         verb = verbs.add_parser(name, help=text, description=text)
-        verb.add_argument("recipe", type=Path, help="recipe YAML")
+        verb.add_argument("recipe", type=Path, help="recipe YAML; or a run, for what comes after pretraining")
         verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. pretrain.epochs=5 data.root=DIR")
         verb.add_argument("--fork", metavar="NAME", help="start anew in a run folder beside the old one")
         _finish(verb, handler)
@@ -153,7 +153,7 @@ def _add_others(verbs: "argparse._SubParsersAction[_Parser]") -> None:
 def _add_submit(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     submit = verbs.add_parser("submit", help="run a verb as a job on a Ray cluster")
     submit.add_argument("verb", choices=["run", "ingest", "pretrain", "probe", "evaluate", "finetune", "relations"])
-    submit.add_argument("recipe", type=Path, help="recipe YAML; it travels with the job")
+    submit.add_argument("recipe", type=Path, help="recipe YAML, which travels with the job, or a run")
     submit.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. out=/shared/runs/x pretrain.workers=8")
     submit.add_argument("--fork", metavar="NAME", help="start anew in a run folder beside the old one")
     submit.add_argument("--address", default=os.environ.get("RAY_API_SERVER_ADDRESS"), help="http://HEAD:8265")
@@ -195,8 +195,11 @@ def _finish(verb: argparse.ArgumentParser, handler: Handler) -> None:
 def _stages(*names: str) -> Handler:
     def handle(options: argparse.Namespace) -> dict[str, JsonValue]:
         from jobs.run import run_recipe
+        from jobs.typed_recipe import typed_recipe
 
-        return run_recipe(options.recipe, options.overrides, fork=options.fork, stages=names)
+        verb = names[0] if len(names) == 1 else "run"
+        with typed_recipe(verb, str(options.recipe), options.overrides) as (recipe, overrides):
+            return run_recipe(recipe, overrides, fork=options.fork, stages=names)
 
     return handle
 
@@ -240,19 +243,21 @@ def _embed(options: argparse.Namespace) -> dict[str, JsonValue]:
 
 def _submit(options: argparse.Namespace) -> dict[str, JsonValue]:
     from jobs.submit import Job, Resources, given_environment, submit
+    from jobs.typed_recipe import typed_recipe
 
     if not options.address:
         raise ConfigError("no cluster", code="CONFIG_VALUE", field="--address", fix="--address http://HEAD:8265")
-    job = Job(
-        options.verb,
-        options.recipe,
-        options.overrides,
-        fork=options.fork,
-        environment=given_environment(options.env, options.secret),
-        resources=Resources(options.cpus, options.gpus),
-        lock=options.pip,
-    )
-    return submit(job, options.address, action=options.action or "start")
+    with typed_recipe(options.verb, str(options.recipe), options.overrides) as (recipe, overrides):
+        job = Job(
+            options.verb,
+            recipe,
+            overrides,
+            fork=options.fork,
+            environment=given_environment(options.env, options.secret),
+            resources=Resources(options.cpus, options.gpus),
+            lock=options.pip,
+        )
+        return submit(job, options.address, action=options.action or "start")
 
 
 def _compare(options: argparse.Namespace) -> dict[str, JsonValue]:
