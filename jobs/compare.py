@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from jobs._console import Cells, Console, plain_table
-from jobs._run_folder import RunFolder, differences, numbers
+from jobs._run_folder import RunFolder, differences, numbers, read_json
 from jobs.finished_run import finished_run
 from jobs.stages import STAGES
 from modalities.draws import derive_seed
@@ -73,7 +73,8 @@ def _compared(target: str) -> ComparedRun:
 
 
 def _manifest(folder: RunFolder) -> JsonValue:
-    return (folder.result("ingest") or {}).get("manifest")
+    """Of the data set that was probed; the run may have ingested none of its own."""
+    return (read_json(folder.path / "probe" / "identity.json") or {}).get("manifest")
 
 
 def _key(row: ResultRow) -> Key:

@@ -18,12 +18,13 @@ KEYS = [f"{subject}-{number}" for subject in "abcd" for number in range(5)]
 ROW = "probe/fused/linear/100"
 
 
-def run(folder: Path, correct: list[float], *, keys: list[str] = KEYS, seed: int = 0) -> str:
+def run(folder: Path, correct: list[float], *, keys: list[str] = KEYS, seed: int = 0, manifest: str = "m") -> str:
     """A finished run that got `correct` right."""
     recipe = load_config(Recipe, RECIPE, [f"out={folder}", f"seed={seed}", "objectives.0.weight=0.5"])
     found = RunFolder(folder)
     write_json(folder / RECIPE_NAME, to_json(recipe))
     found.finish("pretrain", {"metrics": {}, "state_hash": "0", "steps": 1})
+    found.claim("probe", {"manifest": manifest})
     accuracy = float(np.mean(correct))
     controls = {"control/features/fused/100/accuracy": 0.5, "finetune/100/accuracy": 0.9}
     metrics: dict[str, JsonValue] = {f"{ROW}/accuracy": accuracy, **controls}
@@ -80,6 +81,16 @@ def test_what_the_recipes_differ_in_is_said_and_seeds_and_folders_are_not(
 
     assert compare([first, second])["changed"] == [[]]
     assert "the same recipe, other seeds at most" in capsys.readouterr().err
+
+
+def test_data_sets_of_other_bytes_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, same = run(tmp_path / "first", [1.0] * 20), run(tmp_path / "same", [1.0] * 20)
+    other = run(tmp_path / "other", [1.0] * 20, manifest="n")
+
+    compare([first, same])
+    assert "not the same bytes" not in capsys.readouterr().err
+    compare([first, other])
+    assert "not the same bytes" in capsys.readouterr().err
 
 
 def test_other_samples_are_refused_with_an_example(tmp_path: Path) -> None:
