@@ -165,7 +165,6 @@ def pretrain_identity(recipe: Recipe, manifests: Sequence[Manifest]) -> dict[str
     operational = {"workers", "min_workers", "gpus", "checkpoint_every", "log_every", "monitor_every", "max_failures"}
     operational |= {"readers", "read_ahead_mib", "hang_after_s", "mirror"}
     document = to_json(recipe)
-    assert isinstance(document, dict)  # noqa: S101 - a model dumps to an object
     pretrain = document["pretrain"]
     assert isinstance(pretrain, dict)  # noqa: S101
     return {

@@ -62,7 +62,6 @@ def _compared(target: str) -> ComparedRun:
             f"{folder.path} holds no finished probe", code="OUT_NO_PROBE", fix="run `kindred probe` on it first"
         )
     document = to_json(recipe)
-    assert isinstance(document, dict)  # noqa: S101 - a model dumps to an object
     return ComparedRun(
         name=folder.path.name,
         recipe={key: value for key, value in document.items() if key not in _WHERE},

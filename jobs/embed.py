@@ -51,7 +51,7 @@ def embed(target: str, overrides: Sequence[str] = ()) -> Result:
     other = own.model_copy(update={"data": own.data.model_copy(update=data)})
     out = RunFolder(Path(config.out) if config.out else run.path / "embed")
     with out.locked():
-        plan = EmbedPlan(_document(own), _document(other), str(out.path.resolve()), config.rows)
+        plan = EmbedPlan(to_json(own), to_json(other), str(out.path.resolve()), config.rows)
         embedder = Embedder(plan)
         identity: Result = {"encoders_and_data": embedder.hash, "rows": config.rows}
         _claim(out.path, identity)
@@ -66,12 +66,6 @@ def embed(target: str, overrides: Sequence[str] = ()) -> Result:
         write_json(out.path / RESULT, result)
     Console().line(f"embeddings: {out.path}/part-*.parquet, {total} samples")
     return {"status": "finished", "path": str(out.path), **result}
-
-
-def _document(config: Config) -> Result:
-    document = to_json(config)
-    assert isinstance(document, dict)  # noqa: S101 - a model dumps to an object
-    return document
 
 
 def _claim(folder: Path, identity: Result) -> None:

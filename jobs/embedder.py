@@ -1,6 +1,5 @@
 """Embeddings of ranges of samples, a Parquet file each: what every process of `kindred embed` does by itself."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +12,12 @@ from torch import nn
 from jobs._run_folder import RunFolder
 from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
-from jobs.frozen import encoded_features, encoder_hash, encoders_of
+from jobs.frozen import encode, encoded_features, encoder_hash, encoders_of
 from jobs.pretrained import pretrained_encoders
 from pipeline.config import build_config
-from pipeline.evaluate.features import extract, write_features
+from pipeline.evaluate.features import write_features
 from pipeline.evaluate.fitted_fusion import Fusion
 from pipeline.evaluate.fusion import fit_fusion
-from pipeline.model import pooled_features
-from pipeline.types import Batch
-
-BATCH = 256  # as the probe encodes, so that the numbers are its own to the last bit
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ class Embedder:
     def write(self, start: int) -> int:
         """Write one file whole or not at all; returns its number of samples. Raises DataError."""
         idx = np.arange(start, start + self.count(start))
-        features = extract(self._batches(idx), lambda batch: pooled_features(self.encoders, batch.signals))
+        features = encode(self.encoders, self.dataset, idx)
         fused = self.fusion(features.values, features.present)
         columns = {
             "key": pa.array(self.dataset.index.key[idx].astype(str)),
@@ -73,7 +68,3 @@ class Embedder:
         }
         write_features(features, self.plan.part(start), encoder_hash=self.hash, columns=columns)
         return len(idx)
-
-    def _batches(self, idx: np.ndarray) -> Iterator[Batch]:
-        for start in range(0, len(idx), BATCH):
-            yield self.dataset.reader.batch(idx[start : start + BATCH], streams=self.streams)

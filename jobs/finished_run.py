@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from jobs._mlflow import tracking_uri
 from jobs._run_folder import RECIPE_NAME, RunFolder, read_json
 from jobs.configs import Recipe
-from jobs.pretrained import RUN_ID, folder_of_run, pretraining_of, recorded_recipe
+from jobs.pretrained import RUN_ID, named_run, pretraining_of, recorded_recipe
 from pipeline.config import build_config, load_config
 from pipeline.errors import ConfigError
 
@@ -18,10 +17,8 @@ def finished_run(target: str) -> tuple[Recipe, RunFolder]:
     path = Path(target)
     if path.is_file():
         recipe = load_config(Recipe, path)
-    elif path.is_dir():
-        recipe = _recipe_in(path)
-    elif RUN_ID.fullmatch(target):
-        recipe = _recipe_in(Path(folder_of_run(target, tracking_uri())))
+    elif path.is_dir() or RUN_ID.fullmatch(target):
+        recipe = _recipe_in(named_run(target))
     else:
         raise ConfigError(
             f"{target} is neither a recipe nor a run",

@@ -43,11 +43,16 @@ def encoded_features(encoders: nn.ModuleDict, dataset: Dataset, *, path: Path) -
     if path.exists():
         return read_features(path, encoder_hash=source)
     every = np.arange(dataset.manifest.num_samples)
-    features = extract(_batches(dataset, every, list(encoders)), lambda batch: pooled_features(encoders, batch.signals))
+    features = encode(encoders, dataset, every)
     if encoder_hash(encoders) != known:
         raise TrainingHealthError("the frozen encoders changed while they encoded", code="ENCODER_DRIFT")
     write_features(features, path, encoder_hash=source)
     return features
+
+
+def encode(encoders: nn.ModuleDict, dataset: Dataset, idx: NDArray[np.int64]) -> Features:
+    """Features of samples idx (N,), always in batches of one size, so that they agree to the last bit."""
+    return extract(_batches(dataset, idx, list(encoders)), lambda batch: pooled_features(encoders, batch.signals))
 
 
 def handmade_features(recipe: Recipe, dataset: Dataset, *, path: Path) -> Features:

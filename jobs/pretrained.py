@@ -29,9 +29,7 @@ def pretraining_of(recipe: Recipe, folder: RunFolder) -> RunFolder:
     """
     if recipe.pretrained is None:
         return folder
-    named = Path(recipe.pretrained)
-    if not named.is_dir() and RUN_ID.fullmatch(recipe.pretrained):
-        named = Path(folder_of_run(recipe.pretrained, tracking_uri(recipe.tracking.uri)))
+    named = named_run(recipe.pretrained, recipe.tracking.uri)
     _refuse_code(named)
     found = RunFolder(named)
     if not named.is_dir() or found.result("pretrain") is None:
@@ -43,6 +41,17 @@ def pretraining_of(recipe: Recipe, folder: RunFolder) -> RunFolder:
             fix="name a run folder that this machine sees, or the MLflow run id of one",
         )
     return found
+
+
+def named_run(target: str, uri: str | None = None) -> Path:
+    """The folder that a path names, or an MLflow run id in the tracking store at `uri`; a path may lead nowhere.
+
+    Raises TrackingError where the store does not know the run, CheckpointError where it does not say its folder.
+    """
+    path = Path(target)
+    if not path.is_dir() and RUN_ID.fullmatch(target):
+        return Path(_folder_of(target, tracking_uri(uri)))
+    return path
 
 
 def _refuse_code(named: Path) -> None:
@@ -69,7 +78,7 @@ def recorded_recipe(folder: Path) -> Recipe:
 
 
 @functools.cache  # a stage asks several times, and a run does not move while it is read
-def folder_of_run(run_id: str, uri: str) -> str:
+def _folder_of(run_id: str, uri: str) -> str:
     """Run folder that an MLflow run, or its parent, says it belongs to. Raises TrackingError, CheckpointError."""
     store = MlflowStore(uri)
     tags = store.read_tags(run_id)

@@ -45,13 +45,11 @@ class Stage:
 
 def _section(recipe: Recipe, *names: str) -> Result:
     document = to_json(recipe)
-    assert isinstance(document, dict)  # noqa: S101 - a model dumps to an object
     return {name: document[name] for name in names}
 
 
 def _ingest_identity(recipe: Recipe, folder: RunFolder) -> Result:
     section = to_json(recipe.data)
-    assert isinstance(section, dict)  # noqa: S101 - a model dumps to an object
     return {"data": {key: value for key, value in section.items() if key not in REMOTE_KEYS | {"workers"}}}
 
 

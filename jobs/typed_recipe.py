@@ -7,8 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from jobs._mlflow import tracking_uri
-from jobs.pretrained import RUN_ID, folder_of_run, recorded_recipe
+from jobs.pretrained import RUN_ID, named_run, recorded_recipe
 from pipeline.config import to_json
 from pipeline.data.place import absolute
 
@@ -27,11 +26,9 @@ def typed_recipe(verb: str, target: str, overrides: Sequence[str]) -> Iterator[t
     if verb not in DOWNSTREAM or not (path.is_dir() or RUN_ID.fullmatch(target)):
         yield path, [*overrides]
         return
-    uri = tracking_uri(_given("tracking.uri", overrides))
-    folder = path.resolve() if path.is_dir() else Path(folder_of_run(target, uri))
+    folder = named_run(target, _given("tracking.uri", overrides)).resolve()
     recipe = recorded_recipe(folder)
     document = to_json(recipe)
-    assert isinstance(document, dict)  # noqa: S101 - a model dumps to an object
     del document["out"]
     if _given("out", overrides) is None:
         own = [f"out={folder}"]

@@ -179,6 +179,6 @@ def walk_fields(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, 
             yield from walk_fields(member, f"{path}[{tag}]." if tag and len(members) > 1 else f"{path}.")
 
 
-def to_json(config: Config) -> JsonValue:
+def to_json(config: Config) -> dict[str, JsonValue]:
     """The resolved configuration as JSON values."""
-    return TypeAdapter(JsonValue).validate_json(config.model_dump_json(by_alias=True))
+    return TypeAdapter(dict[str, JsonValue]).validate_json(config.model_dump_json(by_alias=True))

@@ -6,11 +6,11 @@ from pathlib import Path
 from jobs._run_folder import RunFolder, write_recipe
 from jobs.configs import Recipe
 from jobs.export import export
-from jobs.stages import STAGES, Context
+from jobs.stages import Context
 from pipeline.config import load_config, to_json
 from pipeline.tracking import Spool
+from tests.jobs.tiny_run import RECIPE, finish
 
-RECIPE = Path(__file__).parents[1] / "e2e" / "tiny.yaml"
 SHORT = [
     "data.generate.events_per_session=12",
     "pretrain.epochs=1",
@@ -35,7 +35,7 @@ def finished(folder: Path) -> Path:
     recipe = load_config(Recipe, RECIPE, [*SHORT, *TUNED, f"out={folder}/run"])
     run, spool = RunFolder(folder / "run"), Spool(folder / "spool.jsonl")
     for stage in ("ingest", "pretrain", "finetune"):
-        run.finish(stage, {"metrics": {}, **STAGES[stage].body(Context(recipe, run, spool, spool))})
+        finish(Context(recipe, run, spool, spool), stage)
     write_recipe(run.path, to_json(recipe))
     return run.path
 

@@ -12,8 +12,8 @@ from jobs.configs import Recipe
 from pipeline.config import load_config, to_json
 from pipeline.errors import ConfigError, OutputError
 from pipeline.evaluate.sample_scores import SAMPLE_SCORES_NAME, SampleScores, read_sample_scores, write_sample_scores
+from tests.jobs.tiny_run import RECIPE
 
-RECIPE = Path(__file__).parents[1] / "e2e" / "tiny.yaml"
 KEYS = [f"{subject}-{number}" for subject in "abcd" for number in range(5)]
 ROW = "probe/fused/linear/100"
 

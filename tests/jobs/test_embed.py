@@ -19,7 +19,6 @@ from tests.served_requests import TrainingTime
 
 def plan_of(run: Path, out: Path, *, rows: int) -> EmbedPlan:
     document = to_json(finished_run(str(run))[0].absolute())
-    assert isinstance(document, dict)
     return EmbedPlan(document, document, str(out), rows)
 
 
