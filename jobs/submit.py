@@ -70,13 +70,15 @@ def submit(
     overrides = _for_cluster(job, address)
     name = submission_id(job, overrides)
     with _answering(address) as client:
-        started = time.time()
+        started, clock = time.time(), time.monotonic()
         if action == "stop":
             client.stop_job(name)
         elif action != "status":
             _start(client, job, name, overrides)
-        timing = _follow(client, name, started) if action == "follow" else {}
+        timing = _follow(client, name, clock) if action == "follow" else {}
         found = client.get_job_info(name)
+        if action == "follow" and found.start_time:
+            timing["driver_s"] = round(max(0.0, found.start_time / 1000 - started), 1)  # by two machines' clocks
     Console().line(f"{name} at {redact(address)}: {found.status}")
     if action == "follow":
         _raise_failure(found, name)
@@ -190,9 +192,9 @@ def _follow(client: "JobSubmissionClient", name: str, started: float) -> dict[st
 
     async def show() -> None:
         async for text in client.tail_job_logs(name):
-            found.setdefault("first_line_s", round(time.time() - started, 1))
+            found.setdefault("first_line_s", round(time.monotonic() - started, 1))
             if any(line.startswith("step ") for line in text.splitlines()):
-                found.setdefault("first_step_s", round(time.time() - started, 1))
+                found.setdefault("first_step_s", round(time.monotonic() - started, 1))
             sys.stderr.write(text)
             sys.stderr.flush()
 
@@ -203,9 +205,6 @@ def _follow(client: "JobSubmissionClient", name: str, started: float) -> dict[st
         raise
     while client.get_job_status(name).value not in _FINAL:
         time.sleep(0.5)
-    info = client.get_job_info(name)
-    if info.start_time:
-        found["driver_s"] = round(max(0.0, info.start_time / 1000 - started), 1)
     return found
 
 

@@ -13,7 +13,6 @@ import json
 import random
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import psutil
 from mlflow import MlflowClient
 
@@ -35,6 +35,15 @@ AGAIN = {75, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
 FAULTS_PER_RUN = 4
 
 
+@dataclass(frozen=True)
+class Injected:
+    """A fault after which no new step was seen yet."""
+
+    name: str
+    at: float
+    last_step: int
+
+
 @dataclass
 class Campaign:
     """What was done and found."""
@@ -45,6 +54,7 @@ class Campaign:
     only: Sequence[str]
     done: Counter[str] = field(default_factory=Counter)
     recoveries: dict[str, list[float]] = field(default_factory=dict)
+    open: "Injected | None" = None
     wrong: list[str] = field(default_factory=list)
     runs: int = 0
 
@@ -85,6 +95,7 @@ def _finished(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
 
 def _disturbed_run(campaign: Campaign, data: str, *, faults: int) -> None:
     campaign.runs += 1
+    campaign.open = None
     run = campaign.folder / f"run-{campaign.runs}"
     place, planned = run.with_suffix(".place"), faults
     place.mkdir()
@@ -96,6 +107,7 @@ def _disturbed_run(campaign: Campaign, data: str, *, faults: int) -> None:
                 command("pretrain", *given), cwd=place, env=environment(place), stdout=out, stderr=err
             )
             children: set[psutil.Process] = set()
+            _measure(campaign, run, process)
             while planned and _inject(campaign, run, process, place, workers, children):
                 planned -= 1
             code = process.wait()
@@ -120,7 +132,7 @@ def _check_gone(campaign: Campaign, children: set[psutil.Process]) -> None:
 def _inject(
     campaign: Campaign, run: Path, process: psutil.Popen, place: Path, workers: int, children: set[psutil.Process]
 ) -> bool:
-    """Wait for a random later step, inject a fault that this job can have, measure until the next new step.
+    """Wait for a random later step, inject a fault that this job can have, wait for the next new step.
 
     False when the job has ended. `children` gets what ran below the job.
     """
@@ -145,9 +157,17 @@ def _inject(
     if not injected:
         return True
     campaign.done[name] += 1
-    if _reached(run, before + 1, process):
-        campaign.recoveries.setdefault(name, []).append(time.monotonic() - started)
+    campaign.open = Injected(name, started, before)
+    _measure(campaign, run, process)
     return True
+
+
+def _measure(campaign: Campaign, run: Path, process: psutil.Popen) -> None:
+    """Seconds from the open fault to the next new step, of this attempt or, where the job ended, of the next one."""
+    fault = campaign.open
+    if fault is not None and _reached(run, fault.last_step + 1, process):
+        campaign.recoveries.setdefault(fault.name, []).append(time.monotonic() - fault.at)
+        campaign.open = None
 
 
 def _reached(run: Path, step: int, process: psutil.Popen) -> bool:
@@ -194,15 +214,21 @@ def _tracking_faults(run: Path, place: Path) -> list[str]:
 
 
 def report(campaign: Campaign) -> str:
-    """Markdown: how often each fault was injected, how long a new step took where the job survived, what was wrong."""
-    lines = ["| fault | injected | first new step: median, worst of n (s) |", "|---|---:|---|"]
+    """Markdown: how often each fault was injected, seconds to the first new step (by the same command where the job
+    ended), and what was wrong."""
+    lines = ["| fault | injected | first new step: p50, p95, worst of n (s) |", "|---|---:|---|"]
     for name, fault in FAULTS.items():
         seconds = campaign.recoveries.get(name, [])
-        shown = f"{statistics.median(seconds):.1f}, {max(seconds):.1f} of {len(seconds)}" if seconds else "-"
+        shown = _percentiles(seconds) if seconds else "-"
         title = (fault.__doc__ or "").removeprefix(f"{name}: ").rstrip(".")
         lines.append(f"| {name}: {title} | {campaign.done[name]} | {shown} |")
     lines += ["", f"{campaign.done.total()} faults in {campaign.runs} runs; {len(campaign.wrong)} wrong."]
     return "\n".join([*lines, *campaign.wrong])
+
+
+def _percentiles(seconds: Sequence[float]) -> str:
+    middle, high = np.percentile(seconds, [50, 95])
+    return f"{middle:.1f}, {high:.1f}, {max(seconds):.1f} of {len(seconds)}"
 
 
 if __name__ == "__main__":
