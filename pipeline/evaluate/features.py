@@ -1,7 +1,5 @@
 """Frozen features: one row per sample, computed once, stored in one Parquet file together with what made them."""
 
-import os
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.data.durable import durable_file
 from pipeline.errors import CheckpointError, DataError
 from pipeline.types import Batch
 
@@ -81,15 +80,8 @@ def write_features(
         columns[f"{name}.present"] = pa.array(features.present[name])
     table = pa.table(columns).replace_schema_metadata({_HASH: encoder_hash.encode()})
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with part.open("wb") as file:
-            pq.write_table(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with durable_file(path) as file:
+        pq.write_table(table, file)
 
 
 def made_by(path: Path) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.data.durable import write_durably
+from pipeline.data.durable import durable_file
 from pipeline.errors import DataError
 
 PSEUDO_LABELS_NAME = "pseudo_labels.parquet"
@@ -52,9 +52,8 @@ def read_pseudo_labels(path: Path, *, num_samples: int) -> PseudoLabels | None:
 
 def write_pseudo_labels(path: Path, labels: PseudoLabels) -> None:
     """Write the table that `read_pseudo_labels` reads, durably."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({"idx": labels.idx, **labels.spaces}), sink)
-    write_durably(path, sink.getvalue())
+    with durable_file(path) as file:
+        pq.write_table(pa.table({"idx": labels.idx, **labels.spaces}), file)
 
 
 def _integers(table: pa.Table, name: str, path: Path) -> NDArray[np.int64]:

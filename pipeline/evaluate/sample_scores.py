@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.data.durable import durable_file
 from pipeline.errors import OutputError
 from pipeline.evaluate.probe import ProbeTask
 from pipeline.evaluate.probe_row import ProbeRow
@@ -38,11 +39,13 @@ def sample_scores(rows: Sequence[ProbeRow], task: ProbeTask, keys: NDArray[np.st
 
 
 def write_sample_scores(scores: SampleScores, path: Path) -> None:
-    """Write the table: one row a sample, one column a row of the results."""
+    """Write the table whole or not at all: one row a sample, one column a row of the results."""
     columns = {"key": pa.array(scores.keys.tolist()), "group": pa.array(scores.groups.tolist())}
     columns |= {"label": pa.array(scores.labels)}
+    table = pa.table(columns | {name: pa.array(values) for name, values in scores.correct.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns | {name: pa.array(values) for name, values in scores.correct.items()}), path)
+    with durable_file(path) as file:
+        pq.write_table(table, file)
 
 
 def read_sample_scores(path: Path) -> SampleScores:
