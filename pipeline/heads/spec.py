@@ -90,7 +90,7 @@ class HeadConfig(Config):
     """False where the logits are enough for the criterion."""
 
     @property
-    def attributes(self) -> tuple[str, ...]:
+    def attribute_columns(self) -> tuple[str, ...]:
         """Label columns that it predicts beside the class."""
         return ()
 

@@ -1,6 +1,6 @@
 """Hand-made features and labels for every head, and configurations worth the contracts besides the defaults."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import get_args
 
 import torch
@@ -9,7 +9,11 @@ from torch.nn import functional
 
 from pipeline.heads.arcface import ArcFace
 from pipeline.heads.catalogue import AnyHead
+from pipeline.heads.contra import Contra
+from pipeline.heads.multi_similarity import MultiSimilarity
+from pipeline.heads.pairwise import Pairwise
 from pipeline.heads.spec import Head, HeadConfig, Supervised, Target
+from pipeline.heads.triplet import Triplet
 from pipeline.types import LossTerms
 
 MEMBERS: list[type[HeadConfig]] = list(get_args(get_args(AnyHead)[0]))
@@ -22,7 +26,13 @@ DEFAULTS = [
     member.model_validate({name: REQUIRED[name] for name in member.model_fields.keys() & REQUIRED.keys()})
     for member in MEMBERS
 ]
-VARIANTS: list[HeadConfig] = [ArcFace(sub_centers=3)]
+VARIANTS: list[HeadConfig] = [
+    ArcFace(sub_centers=3),
+    Contra(form="kl"),
+    Pairwise(temperature=None, unit=False),
+    MultiSimilarity(mining=None),
+    Triplet(margin=None, softmax_margin=0.2, attributes=("device", "place")),
+]
 
 
 def class_loss(logits: Tensor, labels: Tensor) -> LossTerms:
@@ -40,9 +50,6 @@ class Example:
     def select(self, rows: Tensor) -> "Example":
         return Example(self.features[:, rows], self.labels[rows], self.idx[rows])
 
-    def of_class(self, labels: Tensor) -> "Example":
-        return replace(self, labels=labels)
-
 
 def example(*, dtype: torch.dtype = torch.float64) -> Example:
     """Nine samples of four classes; class 3 has one."""
@@ -56,7 +63,7 @@ def example(*, dtype: torch.dtype = torch.float64) -> Example:
 def build(config: HeadConfig, *, dtype: torch.dtype = torch.float64) -> Head:
     """The head with the same weights at every call."""
     torch.manual_seed(0)
-    target = Target(WIDTH, CLASSES, dict.fromkeys(config.attributes, 2))
+    target = Target(WIDTH, CLASSES, dict.fromkeys(config.attribute_columns, 2))
     head = config.build(target, class_loss)
     return Head(head.classifier.to(dtype), head.criterion.to(dtype))
 
@@ -71,7 +78,7 @@ def batch_of(head: Head, config: HeadConfig, given: Example, *, seed: int = 1, s
         step,
         torch.Generator().manual_seed(seed),
         tuple(views) if config.reads_features else (),
-        dict.fromkeys(config.attributes, given.idx % 3 - 1),
+        dict.fromkeys(config.attribute_columns, given.labels % 3 - 1),
     )
 
 

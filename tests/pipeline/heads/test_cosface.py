@@ -36,7 +36,7 @@ def test_head_equals_loop() -> None:
 
     terms = head.loss(supervised(head.classifier(features_a()), labels=labels_a())).terms
 
-    assert float(terms["cosface"]) == pytest.approx(expected, abs=1e-9)
+    assert terms["cosface"].item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_gradient_is_orthogonal_to_the_features_and_falls_with_their_norm() -> None:
