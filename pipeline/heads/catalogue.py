@@ -7,7 +7,9 @@ from pydantic import Field
 from pipeline.heads.arcface import ArcFace
 from pipeline.heads.contra import Contra
 from pipeline.heads.cosface import CosFace
+from pipeline.heads.das import DAS
 from pipeline.heads.distance_weighted import DistanceWeighted
+from pipeline.heads.dual_path import DualPath
 from pipeline.heads.linear import Linear
 from pipeline.heads.multi_similarity import MultiSimilarity
 from pipeline.heads.nbc import NBC
@@ -29,6 +31,8 @@ AnyHead = Annotated[
     | MultiSimilarity
     | DistanceWeighted
     | Triplet
-    | WeightedTriplet,
+    | WeightedTriplet
+    | DAS
+    | DualPath,
     Field(discriminator="kind"),
 ]

@@ -24,23 +24,21 @@ class PairLoss(Protocol):
 
 
 class JointCriterion(nn.Module):
-    """The terms of the class loss and, under its own name, weight * pair loss of the features of the first view."""
+    """The terms of the class loss and `pairs`, weight * pair loss of the features of the first view."""
 
-    def __init__(self, class_loss: ClassLoss, pair_loss: nn.Module, *, name: str, weight: float) -> None:
+    def __init__(self, class_loss: ClassLoss, pair_loss: nn.Module, *, weight: float) -> None:
         super().__init__()
-        self.class_loss, self.pair_loss, self.name, self.weight = class_loss, pair_loss, name, weight
+        self.class_loss, self.pair_loss, self.weight = class_loss, pair_loss, weight
 
     def forward(self, batch: Supervised) -> LossTerms:
         order = batch.idx.argsort()
         pairs = self.pair_loss(batch.features[0][order], batch.labels[order], batch.generator)
-        return LossTerms({**self.class_loss(batch.logits, batch.labels).terms, self.name: self.weight * pairs})
+        return LossTerms({**self.class_loss(batch.logits, batch.labels).terms, "pairs": self.weight * pairs})
 
 
 class PairHead(HeadConfig):
     """A head with a pair loss, trained jointly with a linear classifier of the same features."""
 
-    kind: str
-    """Which one."""
     weight: float = Field(default=1.0, gt=0)
     """Weight of the pair loss beside the class loss."""
 
@@ -52,7 +50,11 @@ class PairHead(HeadConfig):
         return nn.Linear(width, num_classes)
 
     def criterion(self, target: Target, classifier: nn.Module, class_loss: ClassLoss) -> nn.Module:
-        return JointCriterion(class_loss, self.pair_loss(target), name=self.kind, weight=self.weight)
+        return self.joint(self.pair_loss(target), class_loss)
+
+    def joint(self, pair_loss: nn.Module, class_loss: ClassLoss) -> JointCriterion:
+        """The criterion of both losses with the weight of this head."""
+        return JointCriterion(class_loss, pair_loss, weight=self.weight)
 
 
 def class_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:

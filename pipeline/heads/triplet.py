@@ -94,7 +94,7 @@ class Triplet(PairHead):
         return CosineClasses(width, num_classes, scale=self.scale)
 
     def criterion(self, target: Target, classifier: nn.Module, class_loss: ClassLoss) -> nn.Module:
-        joint = JointCriterion(self.softmax, self.pair_loss(target), name=self.kind, weight=self.weight)
+        joint = self.joint(self.pair_loss(target), self.softmax)
         if not self.attributes:
             return joint
         return AttributedCriterion(joint, AttributeHeads(target.width, target.attributes), self.attribute_weight)

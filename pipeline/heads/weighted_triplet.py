@@ -84,5 +84,4 @@ class WeightedTriplet(PairHead):
 
     def criterion(self, target: Target, classifier: nn.Module, class_loss: ClassLoss) -> nn.Module:
         assert isinstance(classifier, NeckClasses)  # noqa: S101 - made above
-        joint = JointCriterion(class_loss, self.pair_loss(target), name=self.kind, weight=self.weight)
-        return ObservedCriterion(joint, classifier.neck.observe)
+        return ObservedCriterion(self.joint(self.pair_loss(target), class_loss), classifier.neck.observe)

@@ -10,9 +10,12 @@ from torch.nn import functional
 from pipeline.heads.arcface import ArcFace
 from pipeline.heads.catalogue import AnyHead
 from pipeline.heads.contra import Contra
+from pipeline.heads.das import DAS
+from pipeline.heads.distance_weighted import DistanceWeighted
 from pipeline.heads.multi_similarity import MultiSimilarity
 from pipeline.heads.pairwise import Pairwise
 from pipeline.heads.spec import Head, HeadConfig, Supervised, Target
+from pipeline.heads.sup_con import SupCon
 from pipeline.heads.triplet import Triplet
 from pipeline.types import LossTerms
 
@@ -31,6 +34,8 @@ VARIANTS: list[HeadConfig] = [
     Contra(form="kl"),
     Pairwise(temperature=None, unit=False),
     MultiSimilarity(mining=None),
+    DAS(base=DistanceWeighted(), detach=False, shift=0.1, scale_low=0.5, scale_high=2.0),
+    DAS(base=SupCon(), channels=99),
     Triplet(margin=None, softmax_margin=0.2, attributes=("device", "place")),
 ]
 

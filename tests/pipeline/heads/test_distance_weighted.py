@@ -102,4 +102,4 @@ def test_boundary_is_learned_for_the_classes_of_the_anchors() -> None:
 
     assert loss.boundary.grad is not None
     assert (loss.boundary.grad[2:] == 0).all()
-    assert math.isclose(float(loss.boundary[0]), 1.2, rel_tol=1e-6)
+    assert math.isclose(loss.boundary[0].item(), 1.2, rel_tol=1e-6)

@@ -21,9 +21,9 @@ def test_terms_are_the_class_loss_and_the_weighted_pair_loss() -> None:
 
     terms = head.loss(supervised(cosines_a(), features_a(), labels=labels_a())).terms
 
-    assert list(terms) == ["cross_entropy", "sup_con"]
+    assert list(terms) == ["cross_entropy", "pairs"]
     assert terms["cross_entropy"].item() == pytest.approx(0.75913062, abs=1e-6)
-    torch.testing.assert_close(terms["sup_con"], 0.25 * pairs)
+    torch.testing.assert_close(terms["pairs"], 0.25 * pairs)
 
 
 def test_pairs_see_the_samples_in_the_order_of_their_numbers() -> None:
@@ -35,7 +35,7 @@ def test_pairs_see_the_samples_in_the_order_of_their_numbers() -> None:
     recorder, idx = Recorder(), torch.tensor([30, 10, 50, 20, 40, 0])
     batch = Supervised(cosines_a(), labels_a(), idx, 0, torch.Generator(), (features_a(),))
 
-    JointCriterion(class_loss, recorder, name="pairs", weight=1.0)(batch)
+    JointCriterion(class_loss, recorder, weight=1.0)(batch)
 
     assert recorder.seen[0].equal(features_a()[[5, 1, 3, 0, 4, 2]])
     assert recorder.seen[1].tolist() == [2, 0, 1, 0, 2, 1]

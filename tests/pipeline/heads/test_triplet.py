@@ -54,6 +54,6 @@ def test_terms_are_the_softmax_the_triplets_and_each_attribute() -> None:
 
     terms = {name: loss.item() for name, loss in head.loss(batch).terms.items()}
 
-    assert list(terms) == ["softmax", "triplet", "attribute_device"]
-    assert terms["triplet"] == pytest.approx(0.14856180, abs=1e-6)
+    assert list(terms) == ["softmax", "pairs", "attribute_device"]
+    assert terms["pairs"] == pytest.approx(0.14856180, abs=1e-6)
     assert terms["attribute_device"] == pytest.approx(0.5 * expected, abs=1e-9)
