@@ -61,7 +61,8 @@ def _one(
 ) -> Result:
     """Train once and score on the test split."""
     recipe, folder = context.recipe, context.folder.stage("finetune")
-    task = classification(context, dataset)
+    blocks = None if tensors is None or recipe.finetune is None else recipe.finetune.blocks
+    task = classification(context, dataset, blocks=blocks)
     counts: dict[str, int] = {}
     if tensors is not None:
         counts = load_weights(task.module.encoders, tensors).counts()
@@ -80,8 +81,8 @@ def _one(
     return metrics
 
 
-def classification(context: Context, dataset: Dataset) -> Classification:
-    """The task of the fine-tune stage, with random weights."""
+def classification(context: Context, dataset: Dataset, *, blocks: int | None = None) -> Classification:
+    """The task of the fine-tune stage, with random weights. blocks: number of last ones that are trained, or all."""
     recipe, config = context.recipe, context.recipe.finetune
     assert config is not None  # noqa: S101 - checked by the caller
     assert recipe.label is not None  # noqa: S101
@@ -92,6 +93,7 @@ def classification(context: Context, dataset: Dataset) -> Classification:
         seed=recipe.seed,
         label_smoothing=config.label_smoothing,
         augment=config.augment,
+        blocks=blocks,
     )
 
 

@@ -1,6 +1,7 @@
 """Fine-tuning as a Task: encoders of the present streams -> fused features -> class logits."""
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +16,32 @@ from pipeline.types import Batch, LossTerms
 
 
 class Classifier(nn.Module):
-    """Pooled features of every stream, normalised, a learned stand-in where one is absent, concatenated, linear."""
+    """Pooled features of every stream, normalised, a learned stand-in where one is absent, concatenated, linear.
 
-    def __init__(self, encoders: Mapping[str, nn.Module], num_classes: int) -> None:
+    blocks: number of last blocks of each encoder that are trained; None trains all of it.
+    """
+
+    def __init__(self, encoders: Mapping[str, nn.Module], num_classes: int, *, blocks: int | None = None) -> None:
         super().__init__()
+        self.blocks = blocks
         self.encoders = nn.ModuleDict(dict(encoders))
         widths = {name: int(encoder.width) for name, encoder in encoders.items()}  # pyright: ignore[reportArgumentType]
         self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for name, width in widths.items()})
         self.absent = nn.ParameterDict({name: torch.zeros(width) for name, width in widths.items()})
         self.head = nn.Linear(sum(widths.values()), num_classes)
+        if blocks is not None:
+            for encoder in encoders.values():
+                _freeze_below(encoder, blocks)
+
+    def train(self, mode: bool = True) -> Self:
+        """Blocks that are not trained stay in evaluation mode: no dropout, and normalisation keeps its statistics."""
+        super().train(mode)
+        if mode and self.blocks is not None:
+            for encoder in self.encoders.values():
+                encoder.eval()
+                for part in _last_blocks(encoder, self.blocks):
+                    part.train()
+        return self
 
     def forward(self, signals: Mapping[str, Signal]) -> Tensor:
         """Logits (B, num_classes)."""
@@ -39,6 +57,19 @@ class Classifier(nn.Module):
         return self.head(torch.cat(parts, dim=1))
 
 
+def _last_blocks(encoder: nn.Module, number: int) -> Sequence[nn.Module]:
+    """The encoder itself where it has no more blocks."""
+    blocks: Sequence[nn.Module] = encoder.blocks()  # pyright: ignore[reportCallIssue, reportAssignmentType]
+    return [encoder] if number >= len(blocks) else blocks[len(blocks) - number :]
+
+
+def _freeze_below(encoder: nn.Module, number: int) -> None:
+    trained = {id(p) for part in _last_blocks(encoder, number) for p in part.parameters()}
+    for parameter in encoder.parameters():
+        if id(parameter) not in trained:
+            parameter.requires_grad_(False)
+
+
 class Classification:
     """Cross-entropy with label smoothing; training views are drawn by (seed, epoch, idx)."""
 
@@ -52,8 +83,10 @@ class Classification:
         seed: int,
         label_smoothing: float = 0.1,
         augment: bool = True,
+        blocks: int | None = None,
     ) -> None:
-        self.module = Classifier({name: modality.encoder for name, modality in modalities.items()}, num_classes)
+        encoders = {name: modality.encoder for name, modality in modalities.items()}
+        self.module = Classifier(encoders, num_classes, blocks=blocks)
         self.objectives = nn.ModuleDict()
         self.augments: dict[str, Augment] = {n: m.augment for n, m in modalities.items()} if augment else {}
         self.seed, self.label_smoothing = seed, label_smoothing
