@@ -15,6 +15,7 @@ from jobs.tuned import classifier_hash
 from modalities.spec import Modality
 from pipeline.data.plan import Plan
 from pipeline.errors import ConfigError
+from pipeline.evaluate.class_loss import ClassLoss, class_loss
 from pipeline.evaluate.finetune import Classification, layerwise_groups
 from pipeline.evaluate.label_fractions import label_draws
 from pipeline.evaluate.scores import Scores, group_interval, score
@@ -62,13 +63,14 @@ def _one(
     """Train once and score on the test split."""
     recipe, folder = context.recipe, context.folder.stage("finetune")
     blocks = None if tensors is None or recipe.finetune is None else recipe.finetune.blocks
-    task = classification(context, dataset, blocks=blocks)
+    rows = _labelled_rows(context, dataset, percent)
+    task = classification(context, dataset, _loss(context, dataset, rows), blocks=blocks)
     counts: dict[str, int] = {}
     if tensors is not None:
         counts = load_weights(task.module.encoders, tensors).counts()
         context.spool.params({f"weights/{name}": count for name, count in counts.items()})
     name = f"{method}-{percent:g}"
-    _fit(context, dataset, task, rows=_labelled_rows(context, dataset, percent), name=name)
+    _fit(context, dataset, task, rows=rows, name=name)
     if tensors is not None:
         reports[f"{percent:g}"] = {**counts, "trained": classifier_hash(task.module.state_dict())}
     found, interval = _score(context, dataset, task)
@@ -81,7 +83,16 @@ def _one(
     return metrics
 
 
-def classification(context: Context, dataset: Dataset, *, blocks: int | None = None) -> Classification:
+def _loss(context: Context, dataset: Dataset, rows: np.ndarray) -> ClassLoss:
+    """What training minimises; classes are counted among the labelled training samples alone."""
+    recipe, config = context.recipe, context.recipe.finetune
+    assert config is not None  # noqa: S101 - checked by the caller
+    num_classes = len(dataset.manifest.labels[str(recipe.label)])
+    labels = torch.from_numpy(dataset.index.labels(str(recipe.label))[rows])
+    return class_loss(config, torch.bincount(labels, minlength=num_classes))
+
+
+def classification(context: Context, dataset: Dataset, loss: ClassLoss, *, blocks: int | None = None) -> Classification:
     """The task of the fine-tune stage, with random weights. blocks: number of last ones that are trained, or all."""
     recipe, config = context.recipe, context.recipe.finetune
     assert config is not None  # noqa: S101 - checked by the caller
@@ -90,8 +101,8 @@ def classification(context: Context, dataset: Dataset, *, blocks: int | None = N
     return Classification(
         {name: modalities[name] for name in _streams(recipe)},
         len(dataset.manifest.labels[recipe.label]),
+        loss,
         seed=recipe.seed,
-        label_smoothing=config.label_smoothing,
         augment=config.augment,
         blocks=blocks,
     )

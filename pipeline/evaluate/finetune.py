@@ -5,11 +5,11 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from modalities.draws import Draws
 from modalities.spec import Augment, Modality, Signal
 from pipeline.errors import DataError
+from pipeline.evaluate.class_loss import ClassLoss
 from pipeline.model import encode_present, scatter_rows
 from pipeline.train.task import Outputs
 from pipeline.types import Batch, LossTerms
@@ -71,7 +71,7 @@ def _freeze_below(encoder: nn.Module, number: int) -> None:
 
 
 class Classification:
-    """Cross-entropy with label smoothing; training views are drawn by (seed, epoch, idx)."""
+    """A loss of class logits; training views are drawn by (seed, epoch, idx)."""
 
     kept = None
 
@@ -79,9 +79,9 @@ class Classification:
         self,
         modalities: Mapping[str, Modality],
         num_classes: int,
+        class_loss: ClassLoss,
         *,
         seed: int,
-        label_smoothing: float = 0.1,
         augment: bool = True,
         blocks: int | None = None,
     ) -> None:
@@ -89,7 +89,7 @@ class Classification:
         self.module = Classifier(encoders, num_classes, blocks=blocks)
         self.objectives = nn.ModuleDict()
         self.augments: dict[str, Augment] = {n: m.augment for n, m in modalities.items()} if augment else {}
-        self.seed, self.label_smoothing = seed, label_smoothing
+        self.seed, self.class_loss = seed, class_loss
 
     def outputs(self, batch: Batch, *, epoch: int) -> Outputs:
         if batch.labels is None or bool((batch.labels < 0).any()):
@@ -104,9 +104,7 @@ class Classification:
         return self.augments[name](signal, draws)
 
     def loss(self, outputs: Outputs, *, step: int) -> LossTerms:
-        smoothing = self.label_smoothing
-        loss = functional.cross_entropy(outputs["logits"], outputs["labels"], label_smoothing=smoothing)
-        return LossTerms({"cross_entropy": loss})
+        return self.class_loss(outputs["logits"], outputs["labels"])
 
     def total(self, terms: LossTerms) -> Tensor:
         return terms.total()
