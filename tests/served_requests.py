@@ -95,4 +95,6 @@ class TrainingTime:
         spool = Spool(self.folder.path / "tracking" / "unused.jsonl")
         task = classification(Context(self.recipe, self.folder, spool, spool), self.dataset, ClassLoss())
         load_weights(task.module, tuned[1])
-        return task.predict(self.batch(idx, kept)).softmax(dim=1).numpy()
+        temperature = tuned[0].temperature
+        assert temperature is not None
+        return (task.predict(self.batch(idx, kept)) / temperature).softmax(dim=1).numpy()

@@ -1,8 +1,9 @@
 """Fine-tuning as a Task: encoders of the present streams -> fused features -> class logits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +14,9 @@ from pipeline.evaluate.class_loss import ClassLoss
 from pipeline.model import encode_present, scatter_rows
 from pipeline.train.task import Outputs
 from pipeline.types import Batch, LossTerms
+
+BATCH = 256
+"""Samples that are classified at once."""
 
 
 class Classifier(nn.Module):
@@ -121,6 +125,10 @@ class Classification:
         logits = self.module(batch.signals).float()
         self.module.train(was_training)
         return logits
+
+    def logits(self, read: Callable[[np.ndarray], Batch], rows: np.ndarray) -> Tensor:
+        """Class logits (N, num_classes) of samples, as `predict` gives them."""
+        return torch.cat([self.predict(read(rows[start : start + BATCH])) for start in range(0, len(rows), BATCH)])
 
 
 def layerwise_groups(
