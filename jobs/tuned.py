@@ -32,9 +32,9 @@ def tuned_classifier(folder: RunFolder, percent: float | None) -> tuple[BundledH
         raise _missing(folder, percent, sorted(trained, key=float))
     store = CheckpointStore(folder.path / "finetune" / f"finetune-{chosen}" / "checkpoints")
     checkpoint, weights = store.newest(), trained[chosen]
+    known = weights if isinstance(weights, dict) else {}
     tensors = {} if checkpoint is None else dict(checkpoint.part("model"))
-    expected = weights.get("trained") if isinstance(weights, dict) else None
-    if (got := classifier_hash(tensors)) != expected:
+    if (got := classifier_hash(tensors)) != (expected := known.get("trained")):
         raise CheckpointError(
             f"{store.folder} does not hold the weights that were scored",
             code="CKPT_DAMAGED",
@@ -43,7 +43,8 @@ def tuned_classifier(folder: RunFolder, percent: float | None) -> tuple[BundledH
             fix="restore it, or delete finetune/result.json and type the finetune command again",
         )
     head = {key: result[key] for key in ("label", "classes", "streams")}
-    return BundledHead.model_validate({**head, "percent": float(chosen)}), tensors
+    head |= {"percent": float(chosen), "temperature": known.get("temperature")}
+    return BundledHead.model_validate(head), tensors
 
 
 def _missing(folder: RunFolder, percent: float | None, known: list[str]) -> CheckpointError:
