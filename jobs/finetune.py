@@ -14,13 +14,15 @@ from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.stages import Context
 from jobs.tuned import classifier_hash
 from modalities.spec import Modality
+from pipeline.errors import ConfigError
 from pipeline.evaluate.class_loss import ClassLoss, class_loss
 from pipeline.evaluate.classifier_metrics import classifier_metrics
-from pipeline.evaluate.finetune import Classification
+from pipeline.evaluate.finetune import Classification, Supervision
 from pipeline.evaluate.finetune_config import FinetuneConfig
 from pipeline.evaluate.scores import group_interval
 from pipeline.evaluate.temperature import fit_temperature
 from pipeline.evaluate.weights import load_weights
+from pipeline.heads.spec import Attribute
 
 Result = dict[str, JsonValue]
 
@@ -47,6 +49,7 @@ def finetune(context: Context) -> Result:
         "label": recipe.label,
         "classes": [*classes],
         "streams": [*streams],
+        "trained_with": config.head.model_dump(mode="json"),
         "weights": reports,
         "metrics": metrics,
     }
@@ -114,14 +117,29 @@ def classification(context: Context, dataset: Dataset, loss: ClassLoss, *, block
     """The task of the fine-tune stage, with random weights. blocks: number of last ones that are trained, or all."""
     recipe = context.recipe
     modalities: dict[str, Modality] = build_modalities(recipe, dataset, seed=recipe.seed)
+    head = _config(recipe).head
+    attributes = {name: _attribute(dataset, name) for name in head.attribute_columns}
     return Classification(
         {name: modalities[name] for name in _streams(recipe)},
-        len(dataset.manifest.labels[str(recipe.label)]),
-        loss,
+        Supervision(len(dataset.manifest.labels[str(recipe.label)]), loss, head, attributes),
         seed=recipe.seed,
         augment=_config(recipe).augment,
         blocks=blocks,
     )
+
+
+def _attribute(dataset: Dataset, name: str) -> Attribute:
+    """Raises ConfigError where the data set has no such column."""
+    known = dataset.manifest.labels
+    if name not in known:
+        raise ConfigError(
+            f"{name!r} is no label column",
+            code="CONFIG_VALUE",
+            field="finetune.head.attributes",
+            expected=sorted(known),
+            got=name,
+        )
+    return Attribute(torch.from_numpy(dataset.index.labels(name)), len(known[name]))
 
 
 def _streams(recipe: Recipe) -> list[str]:

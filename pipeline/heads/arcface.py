@@ -46,6 +46,7 @@ class ArcFace(HeadConfig):
     """
 
     reads_features: ClassVar[bool] = False
+    reads_class_loss: ClassVar[bool] = False
 
     kind: Literal["arcface"] = "arcface"
     """Margin of the angle."""

@@ -29,6 +29,7 @@ class CosFace(HeadConfig):
     """
 
     reads_features: ClassVar[bool] = False
+    reads_class_loss: ClassVar[bool] = False
 
     kind: Literal["cosface"] = "cosface"
     """Margin of the cosine."""

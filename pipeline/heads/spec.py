@@ -28,6 +28,14 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Attribute:
+    """labels: (N,) int64 of every sample of the data set by number, -1 where unlabelled; below num_classes."""
+
+    labels: Tensor
+    num_classes: int
+
+
+@dataclass(frozen=True)
 class Supervised:
     """The gathered global batch as a criterion sees it.
 
@@ -88,6 +96,8 @@ class HeadConfig(Config):
     """Augmented views whose features the criterion reads."""
     reads_features: ClassVar[bool] = True
     """False where the logits are enough for the criterion."""
+    reads_class_loss: ClassVar[bool] = True
+    """False where the criterion has a class loss of its own, so that the stage can choose none."""
 
     @property
     def attribute_columns(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """SphereFace: the angle to the true class is multiplied, gently at first."""
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -90,6 +90,8 @@ class SphereFace(HeadConfig):
     with the defaults 5 is reached at step 1659, and the margin never counts more than a sixth. Fewer steps need a
     faster decay. It is plain cross-entropy of its own logits: loss, balance and smoothing of the stage do not apply.
     """
+
+    reads_class_loss: ClassVar[bool] = False
 
     kind: Literal["sphereface"] = "sphereface"
     """Multiplied angle."""

@@ -1,6 +1,6 @@
 """Triplets: the farthest sample of the own class must be nearer than the nearest of the others, beside a softmax."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -62,6 +62,8 @@ class Triplet(PairHead):
     paper gives none that could be checked. It is plain cross-entropy of its own logits: loss, balance and smoothing of
     the stage do not apply.
     """
+
+    reads_class_loss: ClassVar[bool] = False
 
     kind: Literal["triplet"] = "triplet"
     """Hardest triplets of the batch."""

@@ -96,6 +96,7 @@ class _Loop:
         self.fit, self.config = fit, config
         self.num_steps = config.epochs * fit.order.steps_per_epoch
         fit.task.module.to(fit.device)
+        fit.task.objectives.to(fit.device)
         if fit.task.kept is not None:
             fit.task.kept.to(fit.device)
         self.state = TrainState(fit.task, build_optimizer(fit.groups), ema_decay=config.ema_decay)
