@@ -22,12 +22,9 @@ def log_share_of_class(features: Tensor, labels: Tensor, *, temperature: float) 
     """
     positives, negatives = class_pairs(labels)
     logits = _cosines(features) / temperature
-    anyone = positives.any(dim=1)
-    attracted = logits.masked_fill(~positives, -torch.inf)
-    attracted = torch.where(anyone[:, None], attracted, 0.0).logsumexp(dim=1)
-    everyone = logits.masked_fill(~(positives | negatives), -torch.inf)
-    everyone = torch.where(anyone[:, None], everyone, 0.0).logsumexp(dim=1)
-    return torch.where(anyone, everyone - attracted, 0.0)
+    attracted = logits.masked_fill(~positives, -torch.inf).logsumexp(dim=1)
+    everyone = logits.masked_fill(~(positives | negatives), -torch.inf).logsumexp(dim=1)
+    return torch.where(positives.any(dim=1), everyone - attracted, 0.0)
 
 
 def class_divergence(features: Tensor, labels: Tensor, *, temperature: float) -> Tensor:

@@ -67,16 +67,16 @@ def test_frequencies_follow_the_inverse_density() -> None:
 
 
 def test_one_near_pair_does_not_take_the_weights_of_other_rows() -> None:
-    """In float32, weights relative to the largest of the batch were all 0 in the other rows from 256 dimensions on."""
+    """Weights relative to the largest of the batch would all be 0 in the other rows, also in float64."""
     generator = torch.Generator().manual_seed(0)
-    z = functional.normalize(torch.randn(64, 512, generator=generator), dim=1)
+    z = functional.normalize(torch.randn(64, 4096, generator=generator), dim=1)
     z[1] = functional.normalize(z[0] + 1e-4, dim=0)
     labels = torch.arange(64) // 4
     labels[1] = 15
     negatives = class_pairs(labels)[1]
     distance = euclidean(z)
 
-    drawn = draw_negatives(distance, negatives, 512, generator)
+    drawn = draw_negatives(distance, negatives, 4096, generator)
 
     assert negatives.gather(1, drawn).all()
     near = negatives & (distance < 1.4)
@@ -103,3 +103,13 @@ def test_boundary_is_learned_for_the_classes_of_the_anchors() -> None:
     assert loss.boundary.grad is not None
     assert (loss.boundary.grad[2:] == 0).all()
     assert math.isclose(loss.boundary[0].item(), 1.2, rel_tol=1e-6)
+
+
+def test_one_class_alone_is_a_zero_with_a_graph() -> None:
+    loss, features = DistanceWeightedLoss(2, margin=0.2, boundary=1.2), features_a().requires_grad_()
+
+    found = loss(features, torch.ones(6, dtype=torch.int64), torch.Generator())
+    (slope,) = torch.autograd.grad(found, features)
+
+    assert found.item() == 0
+    assert slope.abs().max() == 0
