@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from modalities.draws import Draws
 from modalities.spec import Augment, Modality, Signal
 from pipeline.errors import DataError
+from pipeline.evaluate.best_epoch import BestEpoch
 from pipeline.evaluate.class_loss import ClassLoss
 from pipeline.model import encode_present, scatter_rows
 from pipeline.train.task import Outputs
@@ -77,8 +78,6 @@ def _freeze_below(encoder: nn.Module, number: int) -> None:
 class Classification:
     """A loss of class logits; training views are drawn by (seed, epoch, idx)."""
 
-    kept = None
-
     def __init__(
         self,
         modalities: Mapping[str, Modality],
@@ -93,6 +92,7 @@ class Classification:
         self.module = Classifier(encoders, num_classes, blocks=blocks)
         self.objectives = nn.ModuleDict()
         self.augments: dict[str, Augment] = {n: m.augment for n, m in modalities.items()} if augment else {}
+        self.kept: BestEpoch | None = None
         self.seed, self.class_loss = seed, class_loss
 
     def outputs(self, batch: Batch, *, epoch: int) -> Outputs:
@@ -109,6 +109,11 @@ class Classification:
 
     def loss(self, outputs: Outputs, *, step: int) -> LossTerms:
         return self.class_loss(outputs["logits"], outputs["labels"])
+
+    def stop_early(self, validate: Callable[[int], float], *, patience: int) -> BestEpoch:
+        """Remember the best epoch from here on."""
+        self.kept = BestEpoch(self.module, validate, patience=patience)
+        return self.kept
 
     def total(self, terms: LossTerms) -> Tensor:
         return terms.total()
