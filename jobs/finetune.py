@@ -85,7 +85,7 @@ def _trained(
     """Train, calibrate on validation samples where there are labelled ones, and score on the test split once."""
     recipe, name = context.recipe, f"{method}-{samples.percent:g}"
     read = batch_reader(dataset, _streams(recipe), recipe.label)
-    fit_classifier(context, task, samples, read, name=name, decay=decay)
+    best = fit_classifier(context, task, samples, read, name=name, decay=decay)
     temperature = None
     if len(samples.validation):
         temperature = fit_temperature(task.logits(read, samples.validation), samples.classes(samples.validation))
@@ -96,6 +96,8 @@ def _trained(
         interval = group_interval(hits.double().numpy(), groups, rng=np.random.default_rng(recipe.seed))
         if interval is not None:
             metrics |= {"accuracy_low": interval[0], "accuracy_high": interval[1]}
+    if best is not None:
+        metrics["best_epoch"] = best.number
     _show(context, name, metrics)
     return metrics
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from jobs._run_folder import RunFolder
 from jobs.served.bundle import BundledHead
 from pipeline.errors import CheckpointError
+from pipeline.evaluate.best_epoch import BEST
 from pipeline.train.checkpoint import state_hash
 from pipeline.train.checkpoint_store import CheckpointStore
 
@@ -33,7 +34,7 @@ def tuned_classifier(folder: RunFolder, percent: float | None) -> tuple[BundledH
     store = CheckpointStore(folder.path / "finetune" / f"finetune-{chosen}" / "checkpoints")
     checkpoint, weights = store.newest(), trained[chosen]
     known = weights if isinstance(weights, dict) else {}
-    tensors = {} if checkpoint is None else dict(checkpoint.part("model"))
+    tensors = {} if checkpoint is None else dict(checkpoint.part(BEST if BEST in checkpoint.files else "model"))
     if (got := classifier_hash(tensors)) != (expected := known.get("trained")):
         raise CheckpointError(
             f"{store.folder} does not hold the weights that were scored",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from modalities.draws import Draws, derive_seed
 from modalities.spec import Augment, Modality, Signal
 from pipeline.errors import DataError
+from pipeline.evaluate.best_epoch import BestEpoch
 from pipeline.evaluate.class_loss import ClassLoss
 from pipeline.heads.linear import Linear
 from pipeline.heads.spec import Attribute, Head, HeadConfig, Supervised, Target
@@ -105,8 +106,6 @@ def _freeze_below(encoder: nn.Module, number: int) -> None:
 class Classification:
     """The loss of a head; training views are drawn by (seed, epoch, idx), what the loss draws by (seed, step)."""
 
-    kept = None
-
     def __init__(
         self,
         modalities: Mapping[str, Modality],
@@ -124,6 +123,7 @@ class Classification:
         self.head = Head(self.module.head, config.criterion(target, self.module.head, supervision.class_loss))
         self.objectives = self.head.criterion
         self.augments: dict[str, Augment] = {n: m.augment for n, m in modalities.items()} if augment else {}
+        self.kept: BestEpoch | None = None
         self.seed, self.class_loss = seed, supervision.class_loss
 
     def outputs(self, batch: Batch, *, epoch: int) -> Outputs:
@@ -156,6 +156,11 @@ class Classification:
                 {name: column.labels[idx.cpu()].to(idx.device) for name, column in self.supervision.attributes.items()},
             )
         )
+
+    def stop_early(self, validate: Callable[[int], float], *, patience: int) -> BestEpoch:
+        """Remember the best epoch from here on."""
+        self.kept = BestEpoch(self.module, validate, patience=patience)
+        return self.kept
 
     def total(self, terms: LossTerms) -> Tensor:
         return torch.stack(list(terms.terms.values())).sum()

@@ -21,6 +21,9 @@ class FinetuneConfig(FitConfig):
     """Optimiser of the head; encoder blocks get layer-wise smaller rates."""
     epochs: int = Field(default=10, ge=1)
     """Most passes over the labelled samples."""
+    patience: int | None = Field(default=None, ge=1)
+    """Epochs without a smaller loss on the validation split after which training ends, with the weights of the best
+    epoch. None trains all epochs and keeps the last weights."""
     batch_size: int = Field(default=64, ge=2)
     """Samples in a batch."""
     micro_batches: int = Field(default=1, ge=1)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pytest
 import torch
 
 from jobs._labelled_samples import labelled_samples
@@ -12,6 +13,8 @@ from jobs.assemble import open_dataset, source_of
 from jobs.finetune import finetune
 from jobs.pretrained import pretrained_encoders
 from jobs.tuned import tuned_classifier
+from pipeline.errors import ConfigError
+from pipeline.tracking import history, read_spool
 from pipeline.train.checkpoint_store import CheckpointStore
 from tests.jobs.tiny_run import context_of, finish
 
@@ -49,6 +52,23 @@ def encoders_in(folder: Path) -> dict[str, torch.Tensor]:
     return {name.removeprefix("encoders."): t for name, t in tensors.items() if name.startswith("encoders.")}
 
 
+def test_the_weights_of_the_best_epoch_are_scored_and_exported(folder: Path) -> None:
+    options = ["patience=1", "epochs=8", "optim.learning_rate=0.3", "supervised_control=false"]
+    context = context_of(folder, *(f"finetune.{option}" for option in options))
+    finish(context, "finetune")
+
+    records, _ = read_spool(context.spool.path)
+    losses = [value for _, value in history(records)["finetune-100/loss/validation"]]
+    checkpoint = CheckpointStore(folder / "finetune" / "finetune-100" / "checkpoints").newest()
+    tuned = tuned_classifier(context.folder, None)
+    assert checkpoint is not None
+    assert tuned is not None
+    assert context.folder.metrics(["finetune"])["finetune/100/best_epoch"] == 1 + int(np.argmin(losses))
+    assert len(losses) == min(8, 2 + int(np.argmin(losses)))
+    assert all(tuned[1][name].equal(tensor) for name, tensor in checkpoint.part("best").items())
+    assert not tuned[1]["head.weight"].equal(checkpoint.part("model")["head.weight"])
+
+
 def test_few_labels_are_few_in_every_split_that_training_sees(folder: Path) -> None:
     recipe = context_of(folder).recipe
     dataset = open_dataset(source_of(recipe))
@@ -70,10 +90,13 @@ def test_few_labels_are_few_in_every_split_that_training_sees(folder: Path) -> N
 
 def test_without_a_validation_split_nothing_is_calibrated_and_the_model_says_so(tmp_path: Path) -> None:
     quick = ["objectives=[{kind: cross}]", "relations={}", "finetune.epochs=1", "finetune.supervised_control=false"]
-    context = context_of(tmp_path / "run", "data.ingest.split.fractions={test: 0.34}", *quick)
+    split = ["data.ingest.split.fractions={test: 0.34}"]
+    context = context_of(tmp_path / "run", *split, *quick)
     for stage in ("ingest", "pretrain", "finetune"):
         finish(context, stage)
 
+    with pytest.raises(ConfigError, match=r"finetune\.patience"):
+        finetune(context_of(tmp_path / "run", *split, *quick, "finetune.patience=1"))
     result = context.folder.result("finetune") or {}
     metrics = cast(dict[str, float], result["metrics"])
     assert {name.rpartition("/")[2] for name in metrics} == {*SCORES, "nll", "ece"}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modalities.spec import Modality
+from pipeline.evaluate.class_loss import class_loss
 from pipeline.evaluate.finetune import Classification, Supervision
 from pipeline.evaluate.finetune_config import FinetuneConfig
 from pipeline.heads.arcface import ArcFace
@@ -124,3 +125,10 @@ def test_a_head_with_a_class_loss_of_its_own_takes_no_other(option: dict[str, st
         FinetuneConfig.model_validate({"head": {"kind": "arcface"}, **option})
 
     assert FinetuneConfig.model_validate({"head": {"kind": "sup_con"}, **option}).head == SupCon()
+
+
+def test_labels_are_smoothed_where_the_head_takes_the_class_loss_of_the_stage() -> None:
+    counts = torch.ones(3, dtype=torch.int64)
+
+    assert class_loss(FinetuneConfig(head=SupCon()), counts).label_smoothing == 0.1
+    assert class_loss(FinetuneConfig(head=ArcFace()), counts).label_smoothing == 0  # early stopping looks at it
