@@ -1,6 +1,8 @@
 """Fine-tuning with a head: what of it sees micro-batches, what the global batch, and whose gradients are whose."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modalities.spec import Modality
+from pipeline.errors import Preempted
 from pipeline.evaluate.class_loss import class_loss
-from pipeline.evaluate.finetune import Classification, Supervision
+from pipeline.evaluate.finetune import Classification, Supervision, layerwise_groups
 from pipeline.evaluate.finetune_config import FinetuneConfig
 from pipeline.heads.arcface import ArcFace
 from pipeline.heads.das import DAS
@@ -22,10 +25,16 @@ from pipeline.heads.spec import Attribute, HeadConfig
 from pipeline.heads.sphereface import SphereFace
 from pipeline.heads.sup_con import SupCon
 from pipeline.heads.triplet import Triplet
+from pipeline.heads.weighted_triplet import WeightedTriplet
+from pipeline.tracking import Spool
+from pipeline.train.checkpoint_store import CheckpointStore
+from pipeline.train.fit_config import FitConfig
+from pipeline.train.loop import Fit, run_fit
+from pipeline.train.optim import parameter_groups
 from pipeline.train.reduce import GlobalStep
 from pipeline.types import Batch
 from pipeline.worker import SingleWorker
-from tests.toy_streams import NoisyView, TinyEncoder, toy_reader
+from tests.toy_streams import InOrder, NoisyView, TinyEncoder, toy_reader
 
 Read = Callable[[np.ndarray], Batch]
 ATTRIBUTED = Triplet(attributes=("device",))
@@ -132,3 +141,34 @@ def test_labels_are_smoothed_where_the_head_takes_the_class_loss_of_the_stage() 
 
     assert class_loss(FinetuneConfig(head=SupCon()), counts).label_smoothing == 0.1
     assert class_loss(FinetuneConfig(head=ArcFace()), counts).label_smoothing == 0  # early stopping looks at it
+
+
+@pytest.mark.parametrize(
+    "head", [DAS(base=DistanceWeighted(), detach=False), WeightedTriplet()], ids=lambda head: head.kind
+)
+def test_a_training_that_was_stopped_ends_with_the_same_bits(head: HeadConfig, read: Read, tmp_path: Path) -> None:
+    """What a head remembers between steps, drawn numbers included, is in the checkpoint or follows from the step."""
+    whole = run_fit(fit_of(head, read, tmp_path / "whole"))
+    asked = iter([False])
+
+    with pytest.raises(Preempted):
+        run_fit(replace(fit_of(head, read, tmp_path / "cut"), stop=lambda: next(asked, True)))
+
+    assert run_fit(fit_of(head, read, tmp_path / "cut")).state_hash == whole.state_hash
+
+
+def fit_of(head: HeadConfig, read: Read, folder: Path) -> Fit:
+    task, config = classification(head), FitConfig(epochs=3, batch_size=6, micro_batches=2)
+    groups = layerwise_groups(task.module, learning_rate=0.01, decay=0.5, weight_decay=0.1)
+    return Fit(
+        task=task,
+        order=InOrder(12, config.batch_size),
+        read=read,
+        config=config,
+        worker=SingleWorker(),
+        store=CheckpointStore(folder),
+        run=Spool(folder / "spool.jsonl"),
+        identity={},
+        seed=0,
+        groups=groups + parameter_groups(task.objectives, config.optim),
+    )
