@@ -16,14 +16,14 @@ from pipeline.data.order_config import AnyOrder, MixtureOrder, ShuffleOrder
 from pipeline.data.place import DatasetUrl, absolute, parse_place
 from pipeline.errors import ConfigError
 from pipeline.evaluate.evaluate_config import EvaluateConfig
-from pipeline.evaluate.probe_config import Percent, ProbeConfig
+from pipeline.evaluate.finetune_config import FinetuneConfig
+from pipeline.evaluate.probe_config import ProbeConfig
 from pipeline.evaluate.sensor_statistics import SensorStatistics
 from pipeline.memory.config import MemoryConfig
 from pipeline.objectives.catalogue import AnyObjective
 from pipeline.relations.config import AnyRelation
 from pipeline.train.fit_config import FitConfig
 from pipeline.train.mirror_config import MirrorConfig
-from pipeline.train.optim import OptimConfig
 
 REMOTE_KEYS = {"allowed_hosts", "endpoint", "cache", "cache_gib", "io_timeout_s"}
 """Keys of `data` that say how remote data is reached, not which data it is."""
@@ -136,29 +136,6 @@ class PretrainConfig(FitConfig):
         if self.min_workers is not None and self.min_workers > self.workers:
             raise ValueError(f"min_workers is {self.min_workers}, which is more than the {self.workers} workers")
         return self
-
-
-class FinetuneConfig(FitConfig):
-    """Training the encoders with labels, and the same network from scratch as its control."""
-
-    optim: OptimConfig = OptimConfig(learning_rate=5e-4)
-    """Optimiser of the head; encoder blocks get layer-wise smaller rates."""
-    epochs: int = Field(default=10, ge=1)
-    """Most passes over the labelled samples."""
-    batch_size: int = Field(default=64, ge=2)
-    """Samples in a batch."""
-    micro_batches: int = Field(default=1, ge=1)
-    """Canonical micro-batches."""
-    layer_decay: float = Field(default=0.75, gt=0, le=1)
-    """Learning rate of a block relative to the one above it."""
-    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
-    """Label smoothing of the cross-entropy."""
-    percents: tuple[Percent, ...] = Field(default=(100.0,), min_length=1)
-    """Label fractions, in percent of the labelled training split."""
-    augment: bool = True
-    """Train on augmented views."""
-    supervised_control: bool = True
-    """Also train from random weights at the same budget."""
 
 
 class LeakConfig(Config):

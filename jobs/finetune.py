@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
+from jobs._classifier_fit import fit_classifier
 from jobs._console import Console
-from jobs._signals import STOP_FILE, graceful_stop
+from jobs._labelled_samples import LabelledSamples, labelled_samples
 from jobs.assemble import Dataset, batch_reader, build_modalities, open_dataset, source_of
 from jobs.configs import Recipe
 from jobs.leak_audit import audit_pretraining
@@ -13,18 +14,15 @@ from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.stages import Context
 from jobs.tuned import classifier_hash
 from modalities.spec import Modality
-from pipeline.data.plan import Plan
-from pipeline.errors import ConfigError
-from pipeline.evaluate.finetune import Classification, layerwise_groups
-from pipeline.evaluate.label_fractions import label_draws
-from pipeline.evaluate.scores import Scores, group_interval, score
+from pipeline.evaluate.class_loss import ClassLoss, class_loss
+from pipeline.evaluate.classifier_metrics import classifier_metrics
+from pipeline.evaluate.finetune import Classification
+from pipeline.evaluate.finetune_config import FinetuneConfig
+from pipeline.evaluate.scores import group_interval
+from pipeline.evaluate.temperature import fit_temperature
 from pipeline.evaluate.weights import load_weights
-from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.loop import Fit, run_fit
-from pipeline.worker import SingleWorker
 
 Result = dict[str, JsonValue]
-BATCH = 256
 
 
 def finetune(context: Context) -> Result:
@@ -38,9 +36,12 @@ def finetune(context: Context) -> Result:
     metrics: Result = {}
     reports: Result = {}
     for percent in config.percents:
-        metrics |= _one(context, dataset, percent, "finetune", tensors, reports)
+        samples = labelled_samples(recipe, dataset, percent)
+        tuned, reports[f"{percent:g}"] = _finetuned(context, dataset, samples, tensors)
+        metrics |= {f"finetune/{percent:g}/{name}": value for name, value in tuned.items()}
         if config.supervised_control:
-            metrics |= _one(context, dataset, percent, "supervised", None, reports)
+            control = _supervised(context, dataset, samples)
+            metrics |= {f"control/supervised/fused/{percent:g}/{name}": value for name, value in control.items()}
     classes, streams = dataset.manifest.labels[recipe.label], _streams(recipe)
     return {
         "label": recipe.label,
@@ -51,121 +52,80 @@ def finetune(context: Context) -> Result:
     }
 
 
-def _one(
-    context: Context,
-    dataset: Dataset,
-    percent: float,
-    method: str,
-    tensors: dict[str, torch.Tensor] | None,
-    reports: Result,
-) -> Result:
-    """Train once and score on the test split."""
-    recipe, folder = context.recipe, context.folder.stage("finetune")
-    task = classification(context, dataset)
-    counts: dict[str, int] = {}
-    if tensors is not None:
-        counts = load_weights(task.module.encoders, tensors).counts()
-        context.spool.params({f"weights/{name}": count for name, count in counts.items()})
-    name = f"{method}-{percent:g}"
-    _fit(context, dataset, task, rows=_labelled_rows(context, dataset, percent), name=name)
-    if tensors is not None:
-        reports[f"{percent:g}"] = {**counts, "trained": classifier_hash(task.module.state_dict())}
-    found, interval = _score(context, dataset, task)
-    prefix = f"finetune/{percent:g}" if method == "finetune" else f"control/supervised/fused/{percent:g}"
-    metrics: Result = {f"{prefix}/accuracy": found.accuracy, f"{prefix}/f1_macro": found.f1_macro}
-    metrics[f"{prefix}/recall_min"] = found.recall_min
-    if interval is not None:
-        metrics |= {f"{prefix}/accuracy_low": interval[0], f"{prefix}/accuracy_high": interval[1]}
-    Console().line(f"{recipe.name} {name}: test accuracy {100 * found.accuracy:.1f} % ({folder})")
+def _finetuned(
+    context: Context, dataset: Dataset, samples: LabelledSamples, tensors: dict[str, torch.Tensor]
+) -> tuple[dict[str, float], Result]:
+    """Metrics of the pretrained encoders after training, and what is known of the weights."""
+    config = _config(context.recipe)
+    task = classification(context, dataset, class_loss(config, samples.class_counts()), blocks=config.blocks)
+    counts = load_weights(task.module.encoders, tensors).counts()
+    context.spool.params({f"weights/{name}": count for name, count in counts.items()})
+    metrics = _trained(context, dataset, task, samples, method="finetune", decay=config.layer_decay)
+    report: Result = {
+        **counts,
+        "trained": classifier_hash(task.module.state_dict()),
+        "temperature": metrics.get("temperature"),
+        "validation_samples": len(samples.validation),
+    }
+    return metrics, report
+
+
+def _supervised(context: Context, dataset: Dataset, samples: LabelledSamples) -> dict[str, float]:
+    """Metrics of the same network, all of it trained from random weights."""
+    task = classification(context, dataset, class_loss(_config(context.recipe), samples.class_counts()))
+    return _trained(context, dataset, task, samples, method="supervised", decay=1.0)
+
+
+def _trained(
+    context: Context, dataset: Dataset, task: Classification, samples: LabelledSamples, *, method: str, decay: float
+) -> dict[str, float]:
+    """Train, calibrate on validation samples where there are labelled ones, and score on the test split once."""
+    recipe, name = context.recipe, f"{method}-{samples.percent:g}"
+    read = batch_reader(dataset, _streams(recipe), recipe.label)
+    best = fit_classifier(context, task, samples, read, name=name, decay=decay)
+    temperature = None
+    if len(samples.validation):
+        temperature = fit_temperature(task.logits(read, samples.validation), samples.classes(samples.validation))
+    logits, y = task.logits(read, samples.test), samples.classes(samples.test)
+    metrics = classifier_metrics(logits, y, temperature=temperature)
+    if recipe.subject is not None:
+        groups, hits = dataset.index.group(recipe.subject)[samples.test].astype(str), logits.argmax(dim=1) == y
+        interval = group_interval(hits.double().numpy(), groups, rng=np.random.default_rng(recipe.seed))
+        if interval is not None:
+            metrics |= {"accuracy_low": interval[0], "accuracy_high": interval[1]}
+    if best is not None:
+        metrics["best_epoch"] = best.number
+    _show(context, name, metrics)
     return metrics
 
 
-def classification(context: Context, dataset: Dataset) -> Classification:
-    """The task of the fine-tune stage, with random weights."""
-    recipe, config = context.recipe, context.recipe.finetune
-    assert config is not None  # noqa: S101 - checked by the caller
-    assert recipe.label is not None  # noqa: S101
+def _show(context: Context, name: str, metrics: dict[str, float]) -> None:
+    calibration = "not calibrated, the validation split has no labelled samples"
+    if "ece_calibrated" in metrics:
+        calibration = f"calibration error {100 * metrics['ece']:.1f} -> {100 * metrics['ece_calibrated']:.1f} %"
+    accuracy = f"test accuracy {100 * metrics['accuracy']:.1f} %"
+    Console().line(f"{context.recipe.name} {name}: {accuracy}, {calibration} ({context.folder.stage('finetune')})")
+
+
+def _config(recipe: Recipe) -> FinetuneConfig:
+    assert recipe.finetune is not None  # noqa: S101 - checked by the stage
+    return recipe.finetune
+
+
+def classification(context: Context, dataset: Dataset, loss: ClassLoss, *, blocks: int | None = None) -> Classification:
+    """The task of the fine-tune stage, with random weights. blocks: number of last ones that are trained, or all."""
+    recipe = context.recipe
     modalities: dict[str, Modality] = build_modalities(recipe, dataset, seed=recipe.seed)
     return Classification(
         {name: modalities[name] for name in _streams(recipe)},
-        len(dataset.manifest.labels[recipe.label]),
+        len(dataset.manifest.labels[str(recipe.label)]),
+        loss,
         seed=recipe.seed,
-        label_smoothing=config.label_smoothing,
-        augment=config.augment,
+        augment=_config(recipe).augment,
+        blocks=blocks,
     )
 
 
 def _streams(recipe: Recipe) -> list[str]:
     """A stream that is declared to show the label would make the task trivial."""
     return [name for name in recipe.streams if name not in recipe.leak.allow]
-
-
-def _labelled_rows(context: Context, dataset: Dataset, percent: float) -> np.ndarray:
-    """Training samples that keep their label: the first draw of the probes' own."""
-    label, train = str(context.recipe.label), dataset.index.rows("train")
-    labels = dataset.index.labels(label)
-    train = train[labels[train] >= 0]
-    draw = label_draws(labels[train], percent=percent, draws=1, seed=context.recipe.seed)[0]
-    return train[draw.rows]
-
-
-def _fit(context: Context, dataset: Dataset, task: Classification, *, rows: np.ndarray, name: str) -> None:
-    recipe, config = context.recipe, context.recipe.finetune
-    assert config is not None  # noqa: S101
-    size = min(config.batch_size, len(rows) // config.micro_batches * config.micro_batches)
-    if size < config.micro_batches:
-        raise ConfigError(
-            "fewer labelled samples than micro-batches", code="CONFIG_VALUE", field="finetune.micro_batches"
-        )
-    torch.set_num_threads(recipe.pretrain.threads * max(1, recipe.pretrain.workers))
-    folder = context.folder.stage("finetune") / name
-    folder.mkdir(exist_ok=True)
-    rate, decay = config.optim.learning_rate, config.layer_decay
-    fitted = config.model_copy(update={"batch_size": size})
-    supervised = name.startswith("supervised")
-    with graceful_stop(folder):
-        run_fit(
-            Fit(
-                task=task,
-                order=Plan(rows, batch_size=size, seed=recipe.seed),
-                read=batch_reader(dataset, _streams(recipe), recipe.label),
-                config=fitted,
-                worker=SingleWorker(),
-                store=CheckpointStore(folder / "checkpoints", keep=1),
-                run=_Named(context, name),  # pyright: ignore[reportArgumentType]
-                identity={},
-                seed=recipe.seed,
-                groups=layerwise_groups(
-                    task.module,
-                    learning_rate=rate,
-                    decay=1.0 if supervised else decay,
-                    weight_decay=config.optim.weight_decay,
-                ),
-                stop=(folder / STOP_FILE).exists,
-            )
-        )
-
-
-class _Named:
-    """Metrics of one of several trainings of a stage, told apart by name."""
-
-    def __init__(self, context: Context, name: str) -> None:
-        self.spool, self.name = context.spool, name
-
-    def metrics(self, values: dict[str, float], step: int) -> None:
-        self.spool.metrics({f"{self.name}/{key}": value for key, value in values.items()}, step)
-
-
-def _score(context: Context, dataset: Dataset, task: Classification) -> tuple[Scores, tuple[float, float] | None]:
-    recipe = context.recipe
-    label = str(recipe.label)
-    labels, test = dataset.index.labels(label), dataset.index.rows("test")
-    test = test[labels[test] >= 0]
-    read = batch_reader(dataset, _streams(recipe), label)
-    logits = [task.predict(read(test[start : start + BATCH])) for start in range(0, len(test), BATCH)]
-    guess = torch.cat(logits).argmax(dim=1).numpy()
-    found = score(guess, labels[test], num_classes=len(dataset.manifest.labels[label]))
-    if recipe.subject is None:
-        return found, None
-    groups = dataset.index.group(recipe.subject)[test].astype(str)
-    return found, group_interval((guess == labels[test]).astype(float), groups, rng=np.random.default_rng(recipe.seed))

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from jobs._provenance import provenance
 from jobs._run_folder import RunFolder, numbers
 from jobs.configs import Recipe
-from jobs.served.bundle import Bundle
+from jobs.served.bundle import Bundle, BundledHead
 from modalities.catalogue import AnySchema
 from modalities.image.codec import ImageSchema
 from modalities.sensor.codec import SensorSchema
@@ -105,11 +105,24 @@ def _limits(recipe: Recipe, folder: RunFolder, manifest: Manifest, bundle: Bundl
         f"stream `{name}` is declared to show the label; the head does not read it" for name in recipe.leak.allow
     ]
     if bundle.head is not None:
-        limits.append(
-            f"it names one of {', '.join(bundle.head.classes)} whatever it is shown; probabilities are not calibrated"
-        )
+        limits += [
+            f"it names one of {', '.join(bundle.head.classes)} whatever it is shown",
+            _calibration(folder, bundle.head),
+        ]
     limits += [str(warning) for warning in _warnings((folder.result("probe") or {}).get("warnings"))]
     yield "\n".join(f"- {limit}" for limit in limits)
+
+
+def _calibration(folder: RunFolder, head: BundledHead) -> str:
+    """What is known of the probabilities."""
+    if head.temperature is None:
+        return "probabilities are not calibrated: no validation samples had labels"
+    metrics, name = numbers(folder.metrics(("finetune",))), f"finetune/{head.percent:g}/ece"
+    before, after = 100 * metrics[name], 100 * metrics[f"{name}_calibrated"]
+    return (
+        f"probabilities were calibrated on validation groups (temperature {head.temperature:.3g}): their expected "
+        f"calibration error on the test split went from {before:.1f} % to {after:.1f} %"
+    )
 
 
 def _warnings(found: JsonValue) -> list[JsonValue]:

@@ -7,6 +7,7 @@ from torch import Tensor
 from jobs._run_folder import RunFolder
 from jobs.served.bundle import BundledHead
 from pipeline.errors import CheckpointError
+from pipeline.evaluate.best_epoch import BEST
 from pipeline.train.checkpoint import state_hash
 from pipeline.train.checkpoint_store import CheckpointStore
 
@@ -32,9 +33,9 @@ def tuned_classifier(folder: RunFolder, percent: float | None) -> tuple[BundledH
         raise _missing(folder, percent, sorted(trained, key=float))
     store = CheckpointStore(folder.path / "finetune" / f"finetune-{chosen}" / "checkpoints")
     checkpoint, weights = store.newest(), trained[chosen]
-    tensors = {} if checkpoint is None else dict(checkpoint.part("model"))
-    expected = weights.get("trained") if isinstance(weights, dict) else None
-    if (got := classifier_hash(tensors)) != expected:
+    known = weights if isinstance(weights, dict) else {}
+    tensors = {} if checkpoint is None else dict(checkpoint.part(BEST if BEST in checkpoint.files else "model"))
+    if (got := classifier_hash(tensors)) != (expected := known.get("trained")):
         raise CheckpointError(
             f"{store.folder} does not hold the weights that were scored",
             code="CKPT_DAMAGED",
@@ -43,7 +44,8 @@ def tuned_classifier(folder: RunFolder, percent: float | None) -> tuple[BundledH
             fix="restore it, or delete finetune/result.json and type the finetune command again",
         )
     head = {key: result[key] for key in ("label", "classes", "streams")}
-    return BundledHead.model_validate({**head, "percent": float(chosen)}), tensors
+    head |= {"percent": float(chosen), "temperature": known.get("temperature")}
+    return BundledHead.model_validate(head), tensors
 
 
 def _missing(folder: RunFolder, percent: float | None, known: list[str]) -> CheckpointError:

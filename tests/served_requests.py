@@ -19,6 +19,7 @@ from jobs.tuned import tuned_classifier
 from modalities.catalogue import AnySchema
 from modalities.image.codec import ImageSchema
 from modalities.sensor.codec import SensorSchema
+from pipeline.evaluate.class_loss import ClassLoss
 from pipeline.evaluate.fusion import fit_fusion
 from pipeline.evaluate.weights import load_weights
 from pipeline.model import pooled_features
@@ -92,6 +93,8 @@ class TrainingTime:
         tuned = tuned_classifier(self.folder, None)
         assert tuned is not None
         spool = Spool(self.folder.path / "tracking" / "unused.jsonl")
-        task = classification(Context(self.recipe, self.folder, spool, spool), self.dataset)
+        task = classification(Context(self.recipe, self.folder, spool, spool), self.dataset, ClassLoss())
         load_weights(task.module, tuned[1])
-        return task.predict(self.batch(idx, kept)).softmax(dim=1).numpy()
+        temperature = tuned[0].temperature
+        assert temperature is not None
+        return (task.predict(self.batch(idx, kept)) / temperature).softmax(dim=1).numpy()

@@ -51,6 +51,8 @@ class BundledHead(Config):
     """Streams it reads."""
     percent: float
     """Share of the labelled training split it was trained with."""
+    temperature: float | None = Field(default=None, gt=0)
+    """What its logits are divided by, fitted on validation groups; None: its probabilities are not calibrated."""
 
 
 class Bundle(Config):
@@ -103,7 +105,7 @@ def _head(folder: Path, bundle: Bundle, tensors: Mapping[str, Tensor]) -> Head |
     own = {name: _modality(folder, bundle, name).encoder for name in bundle.head.streams}
     classifier = Classifier(own, len(bundle.head.classes))
     load_weights(classifier, _below("classifier.", tensors))
-    return Head(classifier, bundle.head.classes)
+    return Head(classifier, bundle.head.classes, bundle.head.temperature)
 
 
 def _modality(folder: Path, bundle: Bundle, name: str) -> Modality:

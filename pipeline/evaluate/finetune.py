@@ -1,29 +1,52 @@
 """Fine-tuning as a Task: encoders of the present streams -> fused features -> class logits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from modalities.draws import Draws
 from modalities.spec import Augment, Modality, Signal
 from pipeline.errors import DataError
+from pipeline.evaluate.best_epoch import BestEpoch
+from pipeline.evaluate.class_loss import ClassLoss
 from pipeline.model import encode_present, scatter_rows
 from pipeline.train.task import Outputs
 from pipeline.types import Batch, LossTerms
 
+BATCH = 256
+"""Samples that are classified at once."""
+
 
 class Classifier(nn.Module):
-    """Pooled features of every stream, normalised, a learned stand-in where one is absent, concatenated, linear."""
+    """Pooled features of every stream, normalised, a learned stand-in where one is absent, concatenated, linear.
 
-    def __init__(self, encoders: Mapping[str, nn.Module], num_classes: int) -> None:
+    blocks: number of last blocks of each encoder that are trained; None trains all of it.
+    """
+
+    def __init__(self, encoders: Mapping[str, nn.Module], num_classes: int, *, blocks: int | None = None) -> None:
         super().__init__()
+        self.blocks = blocks
         self.encoders = nn.ModuleDict(dict(encoders))
         widths = {name: int(encoder.width) for name, encoder in encoders.items()}  # pyright: ignore[reportArgumentType]
         self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for name, width in widths.items()})
         self.absent = nn.ParameterDict({name: torch.zeros(width) for name, width in widths.items()})
         self.head = nn.Linear(sum(widths.values()), num_classes)
+        if blocks is not None:
+            for encoder in encoders.values():
+                _freeze_below(encoder, blocks)
+
+    def train(self, mode: bool = True) -> Self:
+        """Blocks that are not trained stay in evaluation mode: no dropout, and normalisation keeps its statistics."""
+        super().train(mode)
+        if mode and self.blocks is not None:
+            for encoder in self.encoders.values():
+                encoder.eval()
+                for part in _last_blocks(encoder, self.blocks):
+                    part.train()
+        return self
 
     def forward(self, signals: Mapping[str, Signal]) -> Tensor:
         """Logits (B, num_classes)."""
@@ -39,24 +62,38 @@ class Classifier(nn.Module):
         return self.head(torch.cat(parts, dim=1))
 
 
-class Classification:
-    """Cross-entropy with label smoothing; training views are drawn by (seed, epoch, idx)."""
+def _last_blocks(encoder: nn.Module, number: int) -> Sequence[nn.Module]:
+    """The encoder itself where it has no more blocks."""
+    blocks: Sequence[nn.Module] = encoder.blocks()  # pyright: ignore[reportCallIssue, reportAssignmentType]
+    return [encoder] if number >= len(blocks) else blocks[len(blocks) - number :]
 
-    kept = None
+
+def _freeze_below(encoder: nn.Module, number: int) -> None:
+    trained = {id(p) for part in _last_blocks(encoder, number) for p in part.parameters()}
+    for parameter in encoder.parameters():
+        if id(parameter) not in trained:
+            parameter.requires_grad_(False)
+
+
+class Classification:
+    """A loss of class logits; training views are drawn by (seed, epoch, idx)."""
 
     def __init__(
         self,
         modalities: Mapping[str, Modality],
         num_classes: int,
+        class_loss: ClassLoss,
         *,
         seed: int,
-        label_smoothing: float = 0.1,
         augment: bool = True,
+        blocks: int | None = None,
     ) -> None:
-        self.module = Classifier({name: modality.encoder for name, modality in modalities.items()}, num_classes)
+        encoders = {name: modality.encoder for name, modality in modalities.items()}
+        self.module = Classifier(encoders, num_classes, blocks=blocks)
         self.objectives = nn.ModuleDict()
         self.augments: dict[str, Augment] = {n: m.augment for n, m in modalities.items()} if augment else {}
-        self.seed, self.label_smoothing = seed, label_smoothing
+        self.kept: BestEpoch | None = None
+        self.seed, self.class_loss = seed, class_loss
 
     def outputs(self, batch: Batch, *, epoch: int) -> Outputs:
         if batch.labels is None or bool((batch.labels < 0).any()):
@@ -71,9 +108,12 @@ class Classification:
         return self.augments[name](signal, draws)
 
     def loss(self, outputs: Outputs, *, step: int) -> LossTerms:
-        smoothing = self.label_smoothing
-        loss = functional.cross_entropy(outputs["logits"], outputs["labels"], label_smoothing=smoothing)
-        return LossTerms({"cross_entropy": loss})
+        return self.class_loss(outputs["logits"], outputs["labels"])
+
+    def stop_early(self, validate: Callable[[int], float], *, patience: int) -> BestEpoch:
+        """Remember the best epoch from here on."""
+        self.kept = BestEpoch(self.module, validate, patience=patience)
+        return self.kept
 
     def total(self, terms: LossTerms) -> Tensor:
         return terms.total()
@@ -90,6 +130,10 @@ class Classification:
         logits = self.module(batch.signals).float()
         self.module.train(was_training)
         return logits
+
+    def logits(self, read: Callable[[np.ndarray], Batch], rows: np.ndarray) -> Tensor:
+        """Class logits (N, num_classes) of samples, as `predict` gives them."""
+        return torch.cat([self.predict(read(rows[start : start + BATCH])) for start in range(0, len(rows), BATCH)])
 
 
 def layerwise_groups(

@@ -12,6 +12,7 @@ from modalities.spec import Signal
 from pipeline.errors import DataError
 from pipeline.evaluate.finetune import Classifier
 from pipeline.evaluate.fitted_fusion import Fusion
+from pipeline.evaluate.temperature import probabilities
 from pipeline.model import pooled_features
 from pipeline.serve.request import ServedStream, read_samples
 
@@ -20,10 +21,11 @@ Answer = dict[str, JsonValue]
 
 @dataclass(frozen=True)
 class Head:
-    """A fine-tuned classifier, which has encoders of its own, and the names of its classes."""
+    """A fine-tuned classifier, which has encoders of its own, the names of its classes and its temperature, if any."""
 
     classifier: Classifier
     classes: tuple[str, ...]
+    temperature: float | None = None
 
 
 class ServedModel:
@@ -71,7 +73,7 @@ class ServedModel:
 
     def _classes(self, head: Head, signals: Mapping[str, Signal]) -> list[Answer]:
         read = {name: signals[name] for name in head.classifier.encoders}
-        shares = head.classifier(read).float().softmax(dim=1).numpy()
+        shares = probabilities(head.classifier(read).float(), head.temperature).numpy()
         _refuse_nonfinite(shares)
         known = torch.stack([signal.present for signal in read.values()]).any(dim=0).tolist()
         return [

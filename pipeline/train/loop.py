@@ -129,10 +129,8 @@ class _Loop:
             size=lambda sent: sent.nbytes,
         )
         try:
-            while self.state.step < self.num_steps:
+            while not self._ended_early() and self.state.step < self.num_steps:
                 self._one_step(batches)
-                if self.state.cursor.step == 0 and self.fit.after_epoch(self.state.cursor.epoch):
-                    break
         finally:
             batches.close()
         self._save(last=True)
@@ -148,6 +146,11 @@ class _Loop:
             checkpoint=self.saved,
             ledger_sha256=self.ledger.sha256 if self.ledger else None,
         )
+
+    def _ended_early(self) -> bool:
+        """Asked after every epoch, and again by whoever resumes there."""
+        between = self.state.step > 0 and self.state.cursor.step == 0
+        return between and self.fit.after_epoch(self.state.cursor.epoch)
 
     def _resume(self) -> None:
         if self.fit.worker.rank == 0:

@@ -11,6 +11,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
+from jobs._run_folder import RunFolder
 from jobs.export import export
 from jobs.model_folder import CARD
 from jobs.served.bundle import ARTIFACT, MODEL_JSON, WEIGHTS, load_model
@@ -45,6 +46,17 @@ def test_it_gives_what_training_time_code_gives(
             else:
                 assert found == [None] * len(answers)
         assert [a["class"] for a in answers] == [max(a["probabilities"], key=a["probabilities"].get) for a in answers]
+
+
+def test_its_probabilities_are_those_that_were_calibrated(exported: Exported) -> None:
+    metrics = (RunFolder(exported.run).result("finetune") or {})["metrics"]
+    head = json.loads((exported.path / "artifacts" / ARTIFACT / MODEL_JSON).read_text())["head"]
+
+    assert head["temperature"] == metrics["finetune/100/temperature"]  # type: ignore[index, call-overload]
+    assert abs(head["temperature"] - 1) > 0.01, "the comparison with training time would not notice it"
+    after = 100 * metrics["finetune/100/ece_calibrated"]  # type: ignore[index, call-overload, operator]
+    assert f"(temperature {head['temperature']:.3g})" in (exported.path / CARD).read_text()
+    assert f"to {after:.1f} %" in (exported.path / CARD).read_text()
 
 
 def test_samples_of_one_request_may_have_different_streams(model: PyFuncModel, training_time: TrainingTime) -> None:

@@ -1,20 +1,44 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from modalities.spec import Modality
+from modalities.spec import Encoded, Modality, Signal
 from pipeline.errors import DataError
+from pipeline.evaluate.class_loss import ClassLoss
 from pipeline.evaluate.finetune import Classification, layerwise_groups
+from pipeline.tracking import Spool
+from pipeline.train.checkpoint_store import CheckpointStore
+from pipeline.train.fit_config import FitConfig
+from pipeline.train.loop import Fit, run_fit
 from pipeline.types import Batch
-from tests.toy_streams import NoisyView, TinyEncoder, toy_reader
+from pipeline.worker import SingleWorker
+from tests.toy_streams import WIDTH, InOrder, NoisyView, TinyEncoder, toy_reader
 
 
-def classification() -> Classification:
+class DeepEncoder(TinyEncoder):
+    """Three blocks with running statistics and dropout, and a parameter that belongs to no block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(1))
+        layers = [nn.Sequential(nn.Conv1d(WIDTH, WIDTH, 1), nn.BatchNorm1d(WIDTH), nn.Dropout(0.5)) for _ in range(2)]
+        self.body = nn.Sequential(*self.body, *layers)
+
+    def forward(self, signal: Signal) -> Encoded:
+        return super().forward(Signal(signal.values + self.shift, signal.mask, signal.present))
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return [self.body[:3], self.body[3], self.body[4]]
+
+
+def classification(encoder: type[TinyEncoder] = TinyEncoder, *, blocks: int | None = None) -> Classification:
     torch.manual_seed(0)
-    streams = {name: Modality(codec=None, augment=NoisyView(), encoder=TinyEncoder()) for name in ("a", "b")}  # type: ignore[arg-type]
-    return Classification(streams, 3, seed=0, label_smoothing=0.0)
+    streams = {name: Modality(codec=None, augment=NoisyView(), encoder=encoder()) for name in ("a", "b")}  # type: ignore[arg-type]
+    return Classification(streams, 3, ClassLoss(label_smoothing=0.0), seed=0, blocks=blocks)
 
 
 @pytest.fixture
@@ -73,3 +97,36 @@ def test_rates_fall_towards_the_input_and_every_parameter_is_in_one_group() -> N
     assert rate_of[id(task.module.head.weight)] == 1.0
     encoder = task.module.encoders["a"]
     assert rate_of[id(encoder.body[0].weight)] == 0.5  # type: ignore[index, union-attr]
+
+
+def test_what_is_not_trained_keeps_its_bits_and_what_is_changes(
+    read: Callable[[np.ndarray], Batch], tmp_path: Path
+) -> None:
+    for blocks, trained in ((0, ()), (1, ("body.4",)), (2, ("body.3", "body.4")), (3, ("body.", "shift"))):
+        task = classification(DeepEncoder, blocks=blocks)
+        before = {name: tensor.clone() for name, tensor in task.module.encoders.state_dict().items()}
+
+        trained_for_two_epochs(task, read, tmp_path / str(blocks))
+
+        changed = {n for n, tensor in task.module.encoders.state_dict().items() if not tensor.equal(before[n])}
+        expected = {n for n in before if n.partition(".")[2].startswith(trained)} if trained else set()
+        assert changed == expected
+        assert not task.module.head.weight.equal(classification(DeepEncoder).module.head.weight)
+
+
+def trained_for_two_epochs(task: Classification, read: Callable[[np.ndarray], Batch], folder: Path) -> None:
+    config = FitConfig(epochs=2, batch_size=6, micro_batches=2)
+    run_fit(
+        Fit(
+            task=task,
+            order=InOrder(12, config.batch_size),
+            read=read,
+            config=config,
+            worker=SingleWorker(),
+            store=CheckpointStore(folder),
+            run=Spool(folder / "spool.jsonl"),
+            identity={},
+            seed=0,
+            groups=layerwise_groups(task.module, learning_rate=0.01, decay=0.5, weight_decay=0.1),
+        )
+    )

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score, recall_score
 
 from pipeline.evaluate.scores import group_interval, score
 
@@ -12,6 +12,7 @@ def test_scores_equal_scikit_learns(seed):
     found = score(predicted, y, num_classes=5)
 
     assert found.accuracy == pytest.approx(accuracy_score(y, predicted))
+    assert found.balanced_accuracy == pytest.approx(balanced_accuracy_score(y, predicted))
     assert found.f1_macro == pytest.approx(f1_score(y, predicted, average="macro"))
     assert found.recall_min == pytest.approx(recall_score(y, predicted, average=None).min())
     assert found.confusion.tolist() == confusion_matrix(y, predicted).tolist()
@@ -23,8 +24,12 @@ def test_class_numbers_are_not_mistaken_for_scores():
     assert score(y.copy(), y, num_classes=40).accuracy == 1.0
 
 
-def test_the_worst_recall_is_over_classes_that_occur():
-    assert score(np.array([0, 0, 1]), np.array([0, 0, 0]), num_classes=3).recall_min == pytest.approx(2 / 3)
+def test_recalls_are_of_classes_that_occur():
+    found = score(np.array([0, 0, 1, 0, 3]), np.array([0, 0, 0, 3, 3]), num_classes=5)
+
+    assert found.recall_min == pytest.approx(1 / 2)
+    assert found.recall_p10 == pytest.approx(1 / 2 + 0.1 * (2 / 3 - 1 / 2))
+    assert found.balanced_accuracy == pytest.approx((1 / 2 + 2 / 3) / 2)
 
 
 def test_the_interval_follows_the_groups_not_the_rows():

@@ -1,0 +1,46 @@
+"""How encoders are trained with labels."""
+
+from typing import Literal, TypeAlias
+
+from pydantic import Field
+
+from pipeline.evaluate.probe_config import Percent
+from pipeline.train.fit_config import FitConfig
+from pipeline.train.optim import OptimConfig
+
+Loss: TypeAlias = Literal["cross_entropy", "generalized_cross_entropy"]
+Balance: TypeAlias = Literal["weights", "logit_adjustment"]
+
+
+class FinetuneConfig(FitConfig):
+    """Training the encoders with labels, and the same network from scratch as its control."""
+
+    optim: OptimConfig = OptimConfig(learning_rate=5e-4)
+    """Optimiser of the head; encoder blocks get layer-wise smaller rates."""
+    epochs: int = Field(default=10, ge=1)
+    """Most passes over the labelled samples."""
+    patience: int | None = Field(default=None, ge=1)
+    """Epochs without a smaller loss on the validation split after which training ends, with the weights of the best
+    epoch. None trains all epochs and keeps the last weights."""
+    batch_size: int = Field(default=64, ge=2)
+    """Samples in a batch."""
+    micro_batches: int = Field(default=1, ge=1)
+    """Canonical micro-batches."""
+    blocks: int | None = Field(default=None, ge=0)
+    """Number of last blocks of each encoder that are trained, with the head; 0 trains the head alone. None means all,
+    which the control from random weights does whatever this says."""
+    layer_decay: float = Field(default=0.75, gt=0, le=1)
+    """Learning rate of a block relative to the one above it."""
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    """Label smoothing."""
+    loss: Loss = "cross_entropy"
+    """`generalized_cross_entropy` (arXiv 1805.07836) learns less from labels that are probably wrong."""
+    balance: Balance | None = None
+    """For classes of unequal size: `weights` weighs each by its inverse frequency, `logit_adjustment` adds the log of
+    its share to its logit in training (arXiv 2007.07314). Shares of the labelled training samples. None: off."""
+    percents: tuple[Percent, ...] = Field(default=(100.0,), min_length=1)
+    """Label fractions, in percent of the labelled training split."""
+    augment: bool = True
+    """Train on augmented views."""
+    supervised_control: bool = True
+    """Also train from random weights at the same budget."""
