@@ -17,7 +17,7 @@ from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.features import read_features, write_features
 from tests.jobs.tiny_run import context_of
 
-FEW = "evaluate.few_shot={ways: 3, shots: [1], queries: 2, episodes: 20}"
+FEW = "evaluate.few_shot={ways: 2, shots: [1], queries: 2, episodes: 20}"
 ACROSS = ["evaluate.session=session", "evaluate.identity=activity", "evaluate.re_ranking={k1: 5, k2: 2}", FEW]
 
 
