@@ -13,7 +13,7 @@ from jobs._run_folder import write_json
 from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
 from jobs.frozen import encoded_features, encoders_of, handmade_features
-from jobs.leak_audit import audit_pretraining, audit_rows, audit_splits
+from jobs.leak_audit import audit_near_copies, audit_pretraining, audit_splits, audit_texts, warn_of_metadata
 from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.probe_figures import (
     classes_of,
@@ -53,17 +53,18 @@ def probe(context: Context) -> Result:
         return _without_label(context, dataset)
     audit_splits(recipe, dataset)
     unchecked = audit_pretraining(recipe, dataset, pretraining_of(recipe, context.folder))
-    tables = _tables(context, dataset)
+    task, tables = probe_task(recipe, dataset), _tables(context, dataset)
+    audit_near_copies(recipe, dataset, tables["features"])
+    audit_texts(recipe, dataset, task, tables["features"])
     figures = probe_figures(recipe, dataset, context.folder, tables)
     fused = fuse(tables["probe"], list(recipe.streams), train=dataset.index.rows("train"))
-    task = probe_task(recipe, dataset)
     scores = sample_scores(figures.rows, task, dataset.index.key)
     write_sample_scores(scores, context.folder.stage("probe") / SAMPLE_SCORES_NAME)
     _draw(context, dataset, fused, figures.study, drawn=_drawn(recipe, dataset, task, fused, figures.rows))
     return {
         "chance": _chance(task),
         "classes": list(dataset.manifest.labels[recipe.label]),
-        "warnings": [*unchecked, *audit_rows(recipe, dataset, figures.rows), *figures.study.warnings(recipe.label)],
+        "warnings": [*unchecked, *warn_of_metadata(figures.rows), *figures.study.warnings(recipe.label)],
         "recovery": {name: {s: r.model_dump() for s, r in by.items()} for name, by in figures.recoveries.items()},
         "tables": recorded_makers(context.folder),
         "metrics": {**figures.metrics()},

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from pipeline.evaluate import figures
 from pipeline.evaluate.cluster_agreement import SpaceSummary, finding
 from pipeline.evaluate.cluster_browser import ClusterBrowser, cluster_browser
+from pipeline.evaluate.evaluation_rows import SOURCES, EvaluationRow
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
 from pipeline.evaluate.relation_recovery import Recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, relation_columns
-from pipeline.evaluate.results import FUSED, ResultRow, method_rank, verdict
+from pipeline.evaluate.results import FUSED, TITLES, ResultRow, method_rank, verdict
 from pipeline.tracking import History
 
 DPI = 160
@@ -27,7 +28,8 @@ class ReportData:
     """What a report shows. Parts that are empty are left out.
 
     history: metric name with its stage, e.g. "pretrain/loss/total" -> points. chance: share of the largest class.
-    provenance: "manifest sha256" -> text. config: the resolved recipe as YAML. label: what clusters ought to follow.
+    evaluation: rows of `kindred evaluate`; refused: what it left out -> why. provenance: "manifest sha256" -> text.
+    config: the resolved recipe as YAML. label: what clusters ought to follow.
     """
 
     title: str
@@ -41,6 +43,8 @@ class ReportData:
     browsers: Sequence[ClusterBrowser] = ()
     relations: Mapping[str, RelationSummary] = field(default_factory=dict)
     recoveries: Recoveries = field(default_factory=dict)
+    evaluation: Sequence[EvaluationRow] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
     chance: float | None = None
     warnings: Sequence[str] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -88,6 +92,7 @@ def render_report(data: ReportData, plots: Sequence[Plot] | None = None) -> str:
         verdict=verdict(data.rows),
         tables=[_table(data.rows, subset) for subset in _subsets(data.rows)],
         relation_columns=relation_columns(data.relations),
+        sources={SOURCES[0]: "Kindred", **{source: TITLES[source] for source in SOURCES[1:]}},
         findings=[finding(summary, data.label).text for summary in data.pseudo_labels],
         sections=sections,
     )
