@@ -19,6 +19,7 @@ from pipeline.evaluate.cluster_browser import ClusterBrowser, Sample
 from pipeline.evaluate.cluster_choice import ChosenCluster
 from pipeline.evaluate.cluster_study import ClusterStudy, read_study
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
+from pipeline.evaluate.gain import read_gains
 from pipeline.evaluate.relation_recovery import read_recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, read_relations
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
@@ -51,6 +52,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         title=recipe.name,
         description=recipe.description,
         rows=rows_from_metrics(numbers(folder.metrics(("probe", "finetune")))),
+        gains=read_gains(probed.get("gains")),
         history=_history(folder),
         maps=_maps(drawn),
         confusions=_confusions(drawn),
