@@ -10,7 +10,6 @@ from pipeline.evaluate.logistic import logistic_path, principal_axes
 from pipeline.evaluate.probe_config import ProbeConfig
 
 _SEARCH_TOLERANCE = 1e-6  # nats; far below the noise of a held-out loss
-_FIT_TOLERANCE = 1e-7  # nats; classes of test rows no longer change below it
 _PATIENCE = 2  # worse candidates in a row after which larger C are not tried
 
 
@@ -20,9 +19,7 @@ def linear_probe(labelled: Labelled, x: Features, config: ProbeConfig) -> Predic
     rotated = replace(labelled, x=axes.rotate(labelled.x).astype(np.float32))  # half the memory traffic, same classes
     chosen = choose_inverse_strength(rotated, config)
     c = config.default_inverse_strength if chosen is None else chosen
-    (model,) = logistic_path(
-        rotated.x, rotated.y, num_classes=labelled.num_classes, inverse_strengths=[c], tolerance=_FIT_TOLERANCE
-    )
+    (model,) = logistic_path(rotated.x, rotated.y, num_classes=labelled.num_classes, inverse_strengths=[c])
     return Prediction(model.logits(axes.rotate(x)).argmax(axis=1), c, chosen is not None)
 
 

@@ -97,7 +97,7 @@ def _reference(rows: Labelled, x: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def _optimum(rows: Labelled, c: float, x: np.ndarray) -> np.ndarray:
-    model = LogisticRegression(C=c, tol=1e-6, max_iter=10_000).fit(rows.x.astype(np.float64), rows.y)
+    model = LogisticRegression(C=c, tol=1e-9, max_iter=10_000).fit(rows.x.astype(np.float64), rows.y)
     return np.asarray(model.predict(x))
 
 
