@@ -65,6 +65,7 @@ def probe(context: Context) -> Result:
         "chance": _chance(task),
         "classes": list(dataset.manifest.labels[recipe.label]),
         "warnings": [*unchecked, *warn_of_metadata(figures.rows), *figures.study.warnings(recipe.label)],
+        "gains": [gain.model_dump() for gain in figures.gains],
         "recovery": {name: {s: r.model_dump() for s, r in by.items()} for name, by in figures.recoveries.items()},
         "tables": recorded_makers(context.folder),
         "metrics": {**figures.metrics()},
@@ -114,7 +115,7 @@ def _listed(value: JsonValue) -> list[JsonValue]:
 def _drawn(recipe: Recipe, dataset: Dataset, task: ProbeTask, fused: Matrix, rows: list[ProbeRow]) -> Result:
     """A map of test samples and a confusion matrix."""
     names = list(dataset.manifest.labels[str(recipe.label)])
-    shown = _some(recipe, task.test[task.labels[task.test] >= 0])
+    shown = _some(recipe, task.labelled_test())
     groups = {str(recipe.label): [names[k] for k in task.labels[shown]]}
     groups |= {name: [str(value) for value in column[shown]] for name, column in dataset.index.groups.items()}
     best = next(
