@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pipeline.objectives.barlow import Barlow
 from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.inter import InterSample
 from pipeline.objectives.intra import IntraSample
@@ -11,8 +12,9 @@ from pipeline.objectives.meta_path_views import MetaPathViews
 from pipeline.objectives.moments import Moments
 from pipeline.objectives.momentum_keys import MomentumKeys
 from pipeline.objectives.relational import Relational
+from pipeline.objectives.vicreg import VicReg
 
 AnyObjective = Annotated[
-    IntraSample | CrossModal | Moments | InterSample | Relational | MetaPathViews | MomentumKeys,
+    IntraSample | CrossModal | Moments | InterSample | Relational | MetaPathViews | MomentumKeys | VicReg | Barlow,
     Field(discriminator="kind"),
 ]

@@ -1,7 +1,7 @@
 """Intra-sample: two augmented views of one signal attract, views of other samples repel."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -46,8 +46,6 @@ class IntraSampleLoss(nn.Module):
 class IntraSample(ObjectiveConfig):
     """Views of the same sample attract (SimCLR form, arXiv 2002.05709)."""
 
-    num_views: ClassVar[int] = 2
-
     kind: Literal["intra"] = "intra"
     """Intra-sample InfoNCE over augmented views."""
     temperature: float = Field(default=0.2, ge=0.01)
@@ -55,6 +53,10 @@ class IntraSample(ObjectiveConfig):
 
     false_negatives: bool = False
     """Weigh negatives by the share of clusterings that tell them from the anchor (MEOW, arXiv 2212.13847)."""
+
+    @property
+    def num_views(self) -> int:
+        return 2
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -6,7 +6,7 @@ Axes: B samples, G granularities, C clusters, d embedding size.
 import math
 from collections.abc import Sequence
 from itertools import permutations
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -120,8 +120,6 @@ class MetaPathLoss(nn.Module):
 class MetaPathViews(ObjectiveConfig):
     """A sample attracts the mean of the samples a relation links it to (MEOW, arXiv 2212.13847)."""
 
-    num_views: ClassVar[int] = 2
-
     kind: Literal["meta_path"] = "meta_path"
     """Coarse against fine view of a relation, for example of a meta-path."""
     relation: str = Field(min_length=1)
@@ -132,6 +130,10 @@ class MetaPathViews(ObjectiveConfig):
     """Weigh negatives by the number of clusterings that tell them from the anchor; needs the memory."""
     prototypes: float = Field(default=0.0, ge=0)
     """Weight of the contrast of coarse views with the batch's cluster means (L_proto); needs the memory. 0: off."""
+
+    @property
+    def num_views(self) -> int:
+        return 2
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.objectives.info_nce import masked_mean, product
+from pipeline.objectives.info_nce import masked_mean, precise, product
 from pipeline.objectives.spec import ObjectiveConfig, Source
 from pipeline.types import Embeddings, LossTerms
 
@@ -70,8 +70,7 @@ class MomentsLoss(nn.Module):
         return LossTerms({name: self._term(embeddings, name) for name in self.streams})
 
     def _term(self, embeddings: Embeddings, name: str) -> Tensor:
-        views = embeddings.moments[name]
-        views = views if views.dtype == torch.float64 else views.float()
+        views = precise(embeddings.moments[name])
         mask = embeddings.moments_mask[name] & embeddings.present[name][:, None]
         return hierarchical_contrast(views[0], views[1], mask, alpha=self.alpha)
 
@@ -79,13 +78,16 @@ class MomentsLoss(nn.Module):
 class Moments(ObjectiveConfig):
     """Moments of the same sample, hierarchically over time (TS2Vec, arXiv 2106.10466)."""
 
-    num_views: ClassVar[int] = 2
     needs_time: ClassVar[bool] = True
 
     kind: Literal["moments"] = "moments"
     """Hierarchical contrast of moments; augmentations must keep time."""
     alpha: float = Field(default=0.5, ge=0, le=1)
     """Share of the instance term; the rest is temporal."""
+
+    @property
+    def num_views(self) -> int:
+        return 2
 
     @property
     def reads(self) -> Source:

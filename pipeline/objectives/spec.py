@@ -45,8 +45,6 @@ class Monitored(Protocol):
 class ObjectiveConfig(Config):
     """What every objective can be told, and what it tells the model about its needs."""
 
-    num_views: ClassVar[int] = 1
-    """Augmented views it needs of each stream it reads."""
     needs_time: ClassVar[bool] = False
     """True when position t of every view must show moment t, so augmentations that move time are refused."""
 
@@ -70,6 +68,11 @@ class ObjectiveConfig(Config):
         if streams is not None and len(set(streams)) != len(streams):
             raise ValueError("a stream is named twice")
         return streams
+
+    @property
+    def num_views(self) -> int:
+        """Augmented views it needs of each stream it reads."""
+        return 1
 
     @property
     def reads(self) -> Source:

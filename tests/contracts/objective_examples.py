@@ -38,6 +38,7 @@ VARIANTS = [
     Relational(relation="session", pairs="cross"),
     Relational(relation="session", mode="bank", mining=None),
     MetaPathViews(relation="session", prototypes=0.5, false_negatives=False),
+    *(member.model_validate({"across": "streams"}) for member in MEMBERS if "across" in member.model_fields),
 ]
 
 
