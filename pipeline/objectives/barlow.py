@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipeline.objectives.cross import standard_scores
 from pipeline.objectives.info_nce import product
-from pipeline.objectives.pairs import Across, Pair, mean_over_pairs, pairs_of, views_needed
+from pipeline.objectives.pairs import Across, Pair, mean_over_pairs, pairs_of, streams_needed, views_needed
 from pipeline.objectives.spec import ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
@@ -57,6 +57,10 @@ class Barlow(ObjectiveConfig):
     @property
     def num_views(self) -> int:
         return views_needed(self.across)
+
+    @property
+    def least_streams(self) -> int:
+        return streams_needed(self.across)
 
     def compared(self, z: Tensor) -> Tensor:
         everyone = torch.ones(len(z), dtype=torch.bool, device=z.device)

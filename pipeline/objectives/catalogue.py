@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.objectives.barlow import Barlow
+from pipeline.objectives.cocoa import Cocoa
 from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.inter import InterSample
 from pipeline.objectives.intra import IntraSample
@@ -15,6 +16,15 @@ from pipeline.objectives.relational import Relational
 from pipeline.objectives.vicreg import VicReg
 
 AnyObjective = Annotated[
-    IntraSample | CrossModal | Moments | InterSample | Relational | MetaPathViews | MomentumKeys | VicReg | Barlow,
+    IntraSample
+    | CrossModal
+    | Moments
+    | InterSample
+    | Relational
+    | MetaPathViews
+    | MomentumKeys
+    | VicReg
+    | Barlow
+    | Cocoa,
     Field(discriminator="kind"),
 ]

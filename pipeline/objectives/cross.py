@@ -89,6 +89,10 @@ class CrossModal(ObjectiveConfig):
     2212.13847)."""
 
     @property
+    def least_streams(self) -> int:
+        return 2
+
+    @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"clusters"} if self.false_negatives else ())
 

@@ -29,6 +29,11 @@ def views_needed(across: Across) -> int:
     return 2 if across == "views" else 1
 
 
+def streams_needed(across: Across) -> int:
+    """Streams of which `pairs_of` makes a pair."""
+    return 2 if across == "streams" else 1
+
+
 def pairs_of(embeddings: Embeddings, streams: Sequence[str], across: Across) -> dict[str, list[Pair]]:
     """The pairs of each loss term, by its name: a stream's views two by two, or every two streams view by view."""
     if across == "streams":

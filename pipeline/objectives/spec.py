@@ -75,6 +75,11 @@ class ObjectiveConfig(Config):
         return 1
 
     @property
+    def least_streams(self) -> int:
+        """Streams without which it has nothing to compare."""
+        return 1
+
+    @property
     def reads(self) -> Source:
         """What it compares: one projected vector per sample, projected moments, or the vectors the memory is filled
         with, in which case it has no projector of its own."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.objectives.info_nce import masked_mean, product
-from pipeline.objectives.pairs import Across, Pair, mean_over_pairs, pairs_of, views_needed
+from pipeline.objectives.pairs import Across, Pair, mean_over_pairs, pairs_of, streams_needed, views_needed
 from pipeline.objectives.spec import ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
@@ -77,6 +77,10 @@ class VicReg(ObjectiveConfig):
     @property
     def num_views(self) -> int:
         return views_needed(self.across)
+
+    @property
+    def least_streams(self) -> int:
+        return streams_needed(self.across)
 
     def build(self, streams: Sequence[str]) -> VicRegLoss:
         return VicRegLoss(streams, self)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.objectives.catalogue import AnyObjective
+from pipeline.objectives.cocoa import Cocoa
 from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.inter import InterSample
 from pipeline.objectives.intra import IntraSample
@@ -38,6 +39,7 @@ VARIANTS = [
     Relational(relation="session", pairs="cross"),
     Relational(relation="session", mode="bank", mining=None),
     MetaPathViews(relation="session", prototypes=0.5, false_negatives=False),
+    Cocoa(form="sum"),
     *(member.model_validate({"across": "streams"}) for member in MEMBERS if "across" in member.model_fields),
 ]
 

@@ -46,6 +46,13 @@ def test_loss_is_finite_and_its_gradient_reaches_every_stream(config: ObjectiveC
         assert tensor.grad.abs().sum() > 0
 
 
+def test_as_few_streams_as_it_allows_are_enough(config: ObjectiveConfig) -> None:
+    terms = config.build(STREAMS[: config.least_streams])(embeddings(config)).terms
+
+    assert all(value.item() != 0 for value in terms.values())
+    assert terms
+
+
 def test_the_order_of_the_batch_does_not_matter(config: ObjectiveConfig) -> None:
     found = embeddings(config, absent=True)
     order = torch.randperm(BATCH, generator=torch.Generator().manual_seed(1))
