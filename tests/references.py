@@ -16,7 +16,7 @@ def fixture_a() -> tuple[Tensor, Tensor]:
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
-    return float(a @ b / (a.norm() * b.norm()))
+    return (a @ b / (a.norm() * b.norm())).item()
 
 
 def nt_xent_loop(first: Tensor, second: Tensor, present: list[bool], content: list[int], temperature: float) -> float:

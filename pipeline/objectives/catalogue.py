@@ -12,6 +12,7 @@ from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.meta_path_views import MetaPathViews
 from pipeline.objectives.moments import Moments
 from pipeline.objectives.momentum_keys import MomentumKeys
+from pipeline.objectives.predictive import Predictive
 from pipeline.objectives.relational import Relational
 from pipeline.objectives.vicreg import VicReg
 
@@ -25,6 +26,7 @@ AnyObjective = Annotated[
     | MomentumKeys
     | VicReg
     | Barlow
-    | Cocoa,
+    | Cocoa
+    | Predictive,
     Field(discriminator="kind"),
 ]

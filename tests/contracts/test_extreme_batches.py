@@ -14,7 +14,7 @@ from pipeline.errors import Problems
 from pipeline.objectives.catalogue import AnyObjective
 from pipeline.objectives.spec import ObjectiveConfig
 from pipeline.types import Embeddings
-from tests.contracts.objective_examples import BATCH, DEFAULTS, STREAMS, VARIANTS, embeddings, permuted
+from tests.contracts.objective_examples import BATCH, DEFAULTS, VARIANTS, built, embeddings, permuted
 
 
 class _Recipe(Config):
@@ -82,7 +82,7 @@ def test_a_loss_is_finite_or_its_temperature_is_refused(
     chosen = build_config(_Recipe, {"objectives": [document]}).objectives[0]
     found = _batch(chosen, size, labels, equal=equal)
 
-    loss = chosen.build(STREAMS)(found).total()
+    loss = built(chosen, found)(found).total()
     loss.backward()
 
     assert loss.isfinite()

@@ -1,0 +1,90 @@
+"""Objectives that learn parameters of their own: trained, kept and resumed with the model, the same bits anywhere."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from pipeline.objectives.spec import Projection
+from pipeline.train.checkpoint_store import CheckpointStore
+from pipeline.train.loop import Fit, FitResult, run_fit
+from pipeline.train.optim import parameter_groups
+from pipeline.worker import GroupWorker, SingleWorker, Worker
+from tests.contracts.objective_examples import DEFAULTS, VARIANTS, own_parameters
+from tests.pipeline.train.test_loop import CONFIG, Recorded
+from tests.toy_streams import InOrder, toy_pretraining, toy_reader
+
+STREAMS = ("a", "b")
+LEARNING = [
+    config.model_copy(update={"projection": Projection(hidden=8, dim=4)})
+    for config in DEFAULTS + VARIANTS
+    if own_parameters(config.build(STREAMS)) and not config.needs
+]
+
+
+def make_fit(folder: Path, worker: Worker | None = None, device: torch.device | None = None) -> Fit:
+    task = toy_pretraining(objectives=LEARNING)
+    return Fit(
+        task=task,
+        order=InOrder(40, CONFIG.batch_size),
+        read=toy_reader(40, absent={"b": 3}),
+        config=CONFIG,
+        worker=worker or SingleWorker(),
+        store=CheckpointStore(folder),
+        run=Recorded(),  # type: ignore[arg-type]
+        identity={},
+        seed=0,
+        groups=parameter_groups(task.module, CONFIG.optim) + parameter_groups(task.objectives, CONFIG.optim),
+        device=device or torch.device("cpu"),
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[FitResult, Fit]:
+    torch.set_num_threads(1)
+    fit = make_fit(tmp_path_factory.mktemp("reference"))
+    return run_fit(fit), fit
+
+
+def test_every_own_parameter_is_trained_and_in_the_checkpoint(uninterrupted: tuple[FitResult, Fit]) -> None:
+    fit, before = uninterrupted[1], toy_pretraining(objectives=LEARNING)
+    checkpoint = fit.store.newest()
+    assert checkpoint is not None
+    kept = checkpoint.part("objectives")
+
+    for name, parameter in fit.task.objectives.named_parameters():
+        assert kept[name].equal(parameter)
+        assert not kept[name].equal(before.objectives.get_parameter(name)), name
+    assert {name.split(".")[0] for name in kept} == {objective.name for objective in before.named}
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 9])
+def test_resume_from_any_step_ends_in_the_same_state(
+    tmp_path: Path, uninterrupted: tuple[FitResult, Fit], stop_after: int
+) -> None:
+    fit = make_fit(tmp_path)
+    fit.run.metrics = lambda values, step: _die_at(step, stop_after)  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        run_fit(fit)
+
+    assert run_fit(make_fit(tmp_path)).state_hash == uninterrupted[0].state_hash
+
+
+def _die_at(step: int, limit: int) -> None:
+    if step == limit:
+        raise KeyboardInterrupt
+
+
+def _train_rank(rank: int, world: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+    result = run_fit(make_fit(Path(folder) / "checkpoints", GroupWorker()))
+    Path(folder, f"hash-{rank}").write_text(result.state_hash)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_workers_end_in_the_same_bits(tmp_path: Path, uninterrupted: tuple[FitResult, Fit]) -> None:
+    mp.spawn(_train_rank, args=(2, str(tmp_path)), nprocs=2)
+
+    assert {(tmp_path / f"hash-{rank}").read_text() for rank in range(2)} == {uninterrupted[0].state_hash}
