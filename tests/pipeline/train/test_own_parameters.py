@@ -1,11 +1,13 @@
 """Objectives that learn parameters of their own: trained, kept and resumed with the model, the same bits anywhere."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torch.multiprocessing as mp
 
+from pipeline.errors import TrainingHealthError
 from pipeline.objectives.spec import Projection
 from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.loop import Fit, FitResult, run_fit
@@ -74,6 +76,20 @@ def test_resume_from_any_step_ends_in_the_same_state(
 def _die_at(step: int, limit: int) -> None:
     if step == limit:
         raise KeyboardInterrupt
+
+
+@pytest.mark.fault("N01")
+def test_no_checkpoint_holds_an_own_parameter_that_is_not_finite(tmp_path: Path) -> None:
+    fit = make_fit(tmp_path)
+
+    def ruin(step: int, total: int, metrics: dict[str, float]) -> None:
+        with torch.no_grad():
+            next(fit.task.objectives.parameters())[:] = torch.nan
+
+    with pytest.raises(TrainingHealthError, match="NONFINITE_WEIGHTS"):
+        run_fit(replace(fit, config=fit.config.model_copy(update={"checkpoint_every": 1}), on_step=ruin))
+
+    assert fit.store.steps() == []
 
 
 def _train_rank(rank: int, world: int, folder: str) -> None:
