@@ -14,6 +14,7 @@ from pipeline.objectives.moments import Moments
 from pipeline.objectives.momentum_keys import MomentumKeys
 from pipeline.objectives.predictive import Predictive
 from pipeline.objectives.relational import Relational
+from pipeline.objectives.swapped import Swapped
 from pipeline.objectives.vicreg import VicReg
 
 AnyObjective = Annotated[
@@ -27,6 +28,7 @@ AnyObjective = Annotated[
     | VicReg
     | Barlow
     | Cocoa
-    | Predictive,
+    | Predictive
+    | Swapped,
     Field(discriminator="kind"),
 ]
