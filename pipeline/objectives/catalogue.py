@@ -7,6 +7,7 @@ from pydantic import Field
 from pipeline.objectives.barlow import Barlow
 from pipeline.objectives.cocoa import Cocoa
 from pipeline.objectives.cross import CrossModal
+from pipeline.objectives.factorized import Factorized
 from pipeline.objectives.inter import InterSample
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.meta_path_views import MetaPathViews
@@ -29,6 +30,7 @@ AnyObjective = Annotated[
     | Barlow
     | Cocoa
     | Predictive
-    | Swapped,
+    | Swapped
+    | Factorized,
     Field(discriminator="kind"),
 ]

@@ -21,7 +21,7 @@ from pipeline.types import Embeddings, Keys, Links, Mined
 
 MEMBERS: list[type[ObjectiveConfig]] = list(get_args(get_args(AnyObjective)[0]))
 STREAMS = ("imu", "photo", "note")
-BATCH, MOMENTS, DIM, CANDIDATES, CLUSTERS = 8, 6, 5, 40, 4
+BATCH, MOMENTS, DIM, CANDIDATES, CLUSTERS = 8, 6, 6, 40, 4
 
 HEAD = Projection(hidden=8, dim=DIM)
 REQUIRED: dict[str, str] = {"relation": "session"}
