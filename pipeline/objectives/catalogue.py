@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipeline.objectives.barlow import Barlow
 from pipeline.objectives.cocoa import Cocoa
+from pipeline.objectives.contextual import Contextual
 from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.factorized import Factorized
 from pipeline.objectives.inter import InterSample
@@ -31,6 +32,7 @@ AnyObjective = Annotated[
     | Cocoa
     | Predictive
     | Swapped
-    | Factorized,
+    | Factorized
+    | Contextual,
     Field(discriminator="kind"),
 ]

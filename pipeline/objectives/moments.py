@@ -4,7 +4,7 @@ Axes: B samples, S moments, d embedding size.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -78,8 +78,6 @@ class MomentsLoss(nn.Module):
 class Moments(ObjectiveConfig):
     """Moments of the same sample, hierarchically over time (TS2Vec, arXiv 2106.10466)."""
 
-    needs_time: ClassVar[bool] = True
-
     kind: Literal["moments"] = "moments"
     """Hierarchical contrast of moments; augmentations must keep time."""
     alpha: float = Field(default=0.5, ge=0, le=1)
@@ -88,6 +86,10 @@ class Moments(ObjectiveConfig):
     @property
     def num_views(self) -> int:
         return 2
+
+    @property
+    def needs_time(self) -> bool:
+        return True
 
     @property
     def reads(self) -> Source:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import Field, field_validator
 from torch import Tensor
@@ -45,9 +45,6 @@ class Monitored(Protocol):
 class ObjectiveConfig(Config):
     """What every objective can be told, and what it tells the model about its needs."""
 
-    needs_time: ClassVar[bool] = False
-    """True when position t of every view must show moment t, so augmentations that move time are refused."""
-
     weight: float = Field(default=1.0, ge=0, le=1e6)
     """Weight in the total, sum(weight * loss) / sum(weight) over the active objectives; 0 leaves it out."""
     streams: tuple[str, ...] | None = Field(default=None, min_length=1)
@@ -73,6 +70,11 @@ class ObjectiveConfig(Config):
     def num_views(self) -> int:
         """Augmented views it needs of each stream it reads."""
         return 1
+
+    @property
+    def needs_time(self) -> bool:
+        """Whether position t of every view must show moment t, so that augmentations that move time are refused."""
+        return False
 
     @property
     def least_streams(self) -> int:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from pipeline.objectives.catalogue import AnyObjective
 from pipeline.objectives.cocoa import Cocoa
+from pipeline.objectives.contextual import Contextual
 from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.inter import InterSample
 from pipeline.objectives.intra import IntraSample
@@ -44,6 +45,7 @@ _VARIANTS: list[ObjectiveConfig] = [
     Relational(relation="session", mode="bank", mining=None),
     MetaPathViews(relation="session", prototypes=0.5, false_negatives=False),
     Cocoa(form="sum"),
+    Contextual(future="own"),
     Predictive(target="key"),
     Predictive(target="key", across="streams"),
     *(member.model_validate({"across": "streams"}) for member in MEMBERS if "across" in member.model_fields),
