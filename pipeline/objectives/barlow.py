@@ -4,7 +4,7 @@ Axes: B samples, d embedding size.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pipeline.objectives.cross import standard_scores
 from pipeline.objectives.info_nce import product
 from pipeline.objectives.pairs import Across, Pair, mean_over_pairs, pairs_of, streams_needed, views_needed
-from pipeline.objectives.spec import ObjectiveConfig
+from pipeline.objectives.spec import Family, ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
 
@@ -46,6 +46,8 @@ class BarlowLoss(nn.Module):
 
 class Barlow(ObjectiveConfig):
     """Dimensions of two sides agree with themselves and with no other (Barlow Twins, arXiv 2103.03230)."""
+
+    family: ClassVar[Family] = "regularisation"
 
     kind: Literal["barlow"] = "barlow"
     """Cross-correlation towards the identity, without negatives."""

@@ -5,7 +5,7 @@ Axes: B samples, M streams, d embedding size.
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pipeline.objectives.info_nce import contrast, masked_mean, normalize
 from pipeline.objectives.log_sum_exp import log_sum_exp
 from pipeline.objectives.repel import Entries, Repel, entries_of
-from pipeline.objectives.spec import ObjectiveConfig
+from pipeline.objectives.spec import Family, ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
 
@@ -94,6 +94,8 @@ class CocoaLoss(nn.Module):
 
 class Cocoa(ObjectiveConfig):
     """All streams of a sample attract at once, each stream's other samples repel (COCOA, arXiv 2208.00467)."""
+
+    family: ClassVar[Family] = "contrastive-instance"
 
     kind: Literal["cocoa"] = "cocoa"
     """Cross-modal contrast of any number of streams in one term; negatives are of the same stream."""

@@ -6,7 +6,7 @@ Axes: B samples, S moments, d embedding size, C context size, V views.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import permutations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pipeline.objectives.info_nce import masked_mean, precise, unit_info_nce
 from pipeline.objectives.intra import nt_xent
 from pipeline.objectives.repel import Entries, Repel, entries_of
-from pipeline.objectives.spec import ObjectiveConfig, Source
+from pipeline.objectives.spec import Family, ObjectiveConfig, Source
 from pipeline.types import Embeddings, LossTerms
 
 
@@ -106,6 +106,8 @@ class ContextualLoss(nn.Module):
 
 class Contextual(ObjectiveConfig):
     """The past predicts the future of its sample (CPC, arXiv 1807.03748; across views TS-TCC, arXiv 2106.14112)."""
+
+    family: ClassVar[Family] = "contrastive-predictive"
 
     kind: Literal["contextual"] = "contextual"
     """Prediction of later moments from a recurrent context; augmentations must keep time."""

@@ -5,7 +5,7 @@ Axes: B samples, d embedding size, h = d / 2.
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -16,7 +16,7 @@ from pipeline.objectives.cross import symmetric_info_nce
 from pipeline.objectives.info_nce import masked_mean, normalize, precise
 from pipeline.objectives.intra import nt_xent
 from pipeline.objectives.repel import entries_of
-from pipeline.objectives.spec import ObjectiveConfig, Projection
+from pipeline.objectives.spec import Family, ObjectiveConfig, Projection
 from pipeline.types import Embeddings, LossTerms
 
 Halves = dict[str, Tensor]
@@ -87,6 +87,8 @@ class Factorized(ObjectiveConfig):
 
     Its ranking by time inside of recordings is not part of this.
     """
+
+    family: ClassVar[Family] = "contrastive-instance"
 
     kind: Literal["factorized"] = "factorized"
     """Cross-modal contrast of the shared half, contrast of views of the private half, and a penalty between them."""

@@ -1,7 +1,7 @@
 """Intra-sample: two augmented views of one signal attract, views of other samples repel."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline.objectives.info_nce import masked_mean, normalize, unit_info_nce
 from pipeline.objectives.repel import Entries, Repel, entries_of
-from pipeline.objectives.spec import Need, ObjectiveConfig
+from pipeline.objectives.spec import Family, Need, ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
 
@@ -45,6 +45,8 @@ class IntraSampleLoss(nn.Module):
 
 class IntraSample(ObjectiveConfig):
     """Views of the same sample attract (SimCLR form, arXiv 2002.05709)."""
+
+    family: ClassVar[Family] = "contrastive-instance"
 
     kind: Literal["intra"] = "intra"
     """Intra-sample InfoNCE over augmented views."""

@@ -6,7 +6,7 @@ Axes: B samples, G granularities, C clusters, d embedding size.
 import math
 from collections.abc import Sequence
 from itertools import permutations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -17,7 +17,7 @@ from pipeline.objectives.block_spread import class_means
 from pipeline.objectives.info_nce import masked_mean, normalize, product
 from pipeline.objectives.log_sum_exp import log_sum_exp
 from pipeline.objectives.repel import Repel, entries_of
-from pipeline.objectives.spec import Need, ObjectiveConfig
+from pipeline.objectives.spec import Family, Need, ObjectiveConfig
 from pipeline.types import Embeddings, Links, LossTerms
 
 
@@ -119,6 +119,8 @@ class MetaPathLoss(nn.Module):
 
 class MetaPathViews(ObjectiveConfig):
     """A sample attracts the mean of the samples a relation links it to (MEOW, arXiv 2212.13847)."""
+
+    family: ClassVar[Family] = "relational"
 
     kind: Literal["meta_path"] = "meta_path"
     """Coarse against fine view of a relation, for example of a meta-path."""

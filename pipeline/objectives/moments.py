@@ -4,7 +4,7 @@ Axes: B samples, S moments, d embedding size.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.objectives.info_nce import masked_mean, precise, product
-from pipeline.objectives.spec import ObjectiveConfig, Source
+from pipeline.objectives.spec import Family, ObjectiveConfig, Source
 from pipeline.types import Embeddings, LossTerms
 
 
@@ -77,6 +77,8 @@ class MomentsLoss(nn.Module):
 
 class Moments(ObjectiveConfig):
     """Moments of the same sample, hierarchically over time (TS2Vec, arXiv 2106.10466)."""
+
+    family: ClassVar[Family] = "contrastive-instance"
 
     kind: Literal["moments"] = "moments"
     """Hierarchical contrast of moments; augmentations must keep time."""

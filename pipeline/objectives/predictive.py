@@ -6,7 +6,7 @@ Axes: B samples, d embedding size.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pipeline.objectives.info_nce import masked_mean, normalize, precise
 from pipeline.objectives.pairs import Across, pairs_of, streams_needed, views_needed
 from pipeline.objectives.predictor import Predictor
-from pipeline.objectives.spec import Need, ObjectiveConfig
+from pipeline.objectives.spec import Family, Need, ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
 
@@ -78,6 +78,8 @@ class PredictiveLoss(nn.Module):
 
 class Predictive(ObjectiveConfig):
     """One side predicts the other, which stands still (SimSiam, arXiv 2011.10566, eq. 4; BYOL, arXiv 2006.07733)."""
+
+    family: ClassVar[Family] = "regularisation"
 
     kind: Literal["predictive"] = "predictive"
     """Prediction of the other side without negatives."""

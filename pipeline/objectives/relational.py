@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -15,7 +15,7 @@ from pipeline.objectives.info_nce import masked_mean, normalize, product
 from pipeline.objectives.multi_similarity import multi_similarity
 from pipeline.objectives.pair_margin import pair_margin
 from pipeline.objectives.repel import Entries, blocked
-from pipeline.objectives.spec import Need, ObjectiveConfig, Source
+from pipeline.objectives.spec import Family, Need, ObjectiveConfig, Source
 from pipeline.types import Embeddings, Links, LossTerms
 
 
@@ -134,6 +134,8 @@ def _distance(cosine: Tensor) -> Tensor:
 
 class Relational(ObjectiveConfig):
     """Samples that the user's graph links attract (structure-inducing pre-training, arXiv 2103.10334)."""
+
+    family: ClassVar[Family] = "relational"
 
     kind: Literal["relational"] = "relational"
     """Contrast of linked with unlinked samples."""

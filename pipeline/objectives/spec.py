@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, field_validator
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from modalities.spec import Config
 from pipeline.types import Embeddings, LossTerms
 
+Family = Literal["contrastive-instance", "contrastive-predictive", "clustering", "regularisation", "relational"]
 Source = Literal["pooled", "moments", "memory"]
 Need = Literal["mined", "clusters", "links", "keys"]
 _LEAST_WEIGHT = 1e-6
@@ -44,6 +45,9 @@ class Monitored(Protocol):
 
 class ObjectiveConfig(Config):
     """What every objective can be told, and what it tells the model about its needs."""
+
+    family: ClassVar[Family]
+    """How it teaches, in the terms of surveys of self-supervision."""
 
     weight: float = Field(default=1.0, ge=0, le=1e6)
     """Weight in the total, sum(weight * loss) / sum(weight) over the active objectives; 0 leaves it out."""

@@ -4,7 +4,7 @@ Axes: B samples, K prototypes, d embedding size.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from pipeline.objectives.info_nce import masked_mean, normalize, product
 from pipeline.objectives.pairs import Across, Pair, mean_over_pairs, pairs_of, streams_needed, views_needed
-from pipeline.objectives.spec import ObjectiveConfig
+from pipeline.objectives.spec import Family, ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
 _OF_ALL = "*"  # no stream is called so
@@ -68,6 +68,8 @@ class SwappedLoss(nn.Module):
 
 class Swapped(ObjectiveConfig):
     """Each side predicts the other's cluster (SwAV, arXiv 2006.09882; between streams as XDC, arXiv 1911.12667)."""
+
+    family: ClassVar[Family] = "clustering"
 
     kind: Literal["swapped"] = "swapped"
     """Clusters of the batch as targets, swapped between two sides; prototypes are learned."""

@@ -4,7 +4,7 @@ Axes: B samples, d embedding size.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from pipeline.objectives.info_nce import masked_mean, product
 from pipeline.objectives.pairs import Across, Pair, mean_over_pairs, pairs_of, streams_needed, views_needed
-from pipeline.objectives.spec import ObjectiveConfig
+from pipeline.objectives.spec import Family, ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
 _EPSILON = 1e-4
@@ -62,6 +62,8 @@ class VicRegLoss(nn.Module):
 
 class VicReg(ObjectiveConfig):
     """Variance, invariance, covariance (VICReg, arXiv 2105.04906, eq. 6; the variance is the mean of both sides)."""
+
+    family: ClassVar[Family] = "regularisation"
 
     kind: Literal["vicreg"] = "vicreg"
     """Regularisation without negatives."""

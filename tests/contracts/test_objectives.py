@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from pipeline.objectives.catalogue import AnyObjective
-from pipeline.objectives.spec import Objective, ObjectiveConfig
+from pipeline.objectives.spec import Family, Objective, ObjectiveConfig
 from pipeline.types import Embeddings
 from tests.contracts.objective_examples import (
     BATCH,
@@ -188,6 +189,7 @@ def test_config_survives_json_and_documents_itself(config: ObjectiveConfig) -> N
 
     assert adapter.validate_json(config.model_dump_json()) == config
     assert adapter.validate_python(json.loads(config.model_dump_json())) == config
+    assert type(config).family in get_args(Family)
     assert "arXiv" in (type(config).__doc__ or "").replace("arxiv", "arXiv")
     for name, info in type(config).model_fields.items():
         assert info.description, f"{type(config).__name__}.{name} has no docstring"
