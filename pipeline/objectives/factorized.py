@@ -23,7 +23,7 @@ Halves = dict[str, Tensor]
 
 
 def orthogonality(first: Tensor, second: Tensor, present: Tensor) -> Tensor:
-    """Mean over the present rows (B, h) of max(0, cos(first, second)) (FOCAL, arXiv 2310.20071, section 3.2)."""
+    """Mean over the present rows (B, h) of max(0, cos(first, second)) (FOCAL, arXiv 2310.20071)."""
     return masked_mean(functional.relu((normalize(first) * normalize(second)).sum(dim=1)), present)
 
 

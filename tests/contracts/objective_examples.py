@@ -15,6 +15,7 @@ from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.inter import InterSample
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.meta_path_views import MetaPathViews
+from pipeline.objectives.moments import Moments
 from pipeline.objectives.predictive import Predictive
 from pipeline.objectives.relational import Relational
 from pipeline.objectives.spec import Objective, ObjectiveConfig, Projection
@@ -44,6 +45,7 @@ _VARIANTS: list[ObjectiveConfig] = [
     Relational(relation="session", pairs="cross"),
     Relational(relation="session", mode="bank", mining=None),
     MetaPathViews(relation="session", prototypes=0.5, false_negatives=False),
+    Moments(soft=0.5),
     Cocoa(form="sum"),
     Contextual(future="own"),
     Predictive(target="key"),
