@@ -62,7 +62,7 @@ def _settings(member: type[ObjectiveConfig]) -> list[ObjectiveConfig]:
     for name, info in member.model_fields.items():
         values = (False, True) if info.annotation is bool else get_args(info.annotation)
         if info.annotation is bool or get_origin(info.annotation) is Literal:
-            chosen += [{name: value} for value in values if value != info.default]
+            chosen.extend({name: value} for value in values if value != info.default)
     return [member.model_validate({**required, **choice}) for choice in chosen]
 
 

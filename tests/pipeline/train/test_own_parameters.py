@@ -8,39 +8,49 @@ import torch
 import torch.multiprocessing as mp
 
 from pipeline.errors import TrainingHealthError
-from pipeline.objectives.spec import Projection
+from pipeline.memory.config import ClustersConfig, MemoryConfig
+from pipeline.objectives.predictive import Predictive
 from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.loop import Fit, FitResult, run_fit
 from pipeline.train.optim import parameter_groups
+from pipeline.train.pretraining import Pretraining
 from pipeline.worker import GroupWorker, SingleWorker, Worker
-from tests.contracts.objective_examples import DEFAULTS, VARIANTS, own_parameters
+from tests.contracts.objective_examples import DEFAULTS, own_parameters
 from tests.pipeline.train.test_loop import CONFIG as LONGER
 from tests.pipeline.train.test_loop import Recorded
 from tests.toy_streams import InOrder, toy_pretraining, toy_reader
+from tests.toy_surroundings import HEAD, toy_surroundings
 
 STREAMS = ("a", "b")
 CONFIG = LONGER.model_copy(update={"epochs": 1})
+OF_KEYS = Predictive(target="key", projection=HEAD)
 LEARNING = [
-    config.model_copy(update={"projection": Projection(hidden=8, dim=4)})
-    for config in DEFAULTS + VARIANTS
-    if own_parameters(config.build(STREAMS)) and not config.needs
+    OF_KEYS,  # of those that predict keys, one can be the source of the memory
+    *(
+        config.model_copy(update={"projection": HEAD})
+        for config in DEFAULTS
+        if own_parameters(config.build(STREAMS)) and not config.needs
+    ),
 ]
+MEMORY = MemoryConfig(source=OF_KEYS.kind, encoder_momentum=0.9, clusters=ClustersConfig(num=(3,), min_cluster=2))
 
 
 def make_fit(folder: Path, worker: Worker | None = None, device: torch.device | None = None) -> Fit:
-    task = toy_pretraining(objectives=LEARNING)
+    worker, device = worker or SingleWorker(), device or torch.device("cpu")
+    around = toy_surroundings(worker, num_samples=40, memory=MEMORY, device=device)
+    task = toy_pretraining(objectives=LEARNING, surroundings=around)
     return Fit(
         task=task,
         order=InOrder(40, CONFIG.batch_size),
         read=toy_reader(40, absent={"b": 3}),
         config=CONFIG,
-        worker=worker or SingleWorker(),
+        worker=worker,
         store=CheckpointStore(folder),
         run=Recorded(),  # type: ignore[arg-type]
         identity={},
         seed=0,
         groups=parameter_groups(task.module, CONFIG.optim) + parameter_groups(task.objectives, CONFIG.optim),
-        device=device or torch.device("cpu"),
+        device=device,
     )
 
 
@@ -51,8 +61,11 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[FitResult, 
     return run_fit(fit), fit
 
 
-def test_every_own_parameter_is_trained_and_in_the_checkpoint(uninterrupted: tuple[FitResult, Fit]) -> None:
-    fit, before = uninterrupted[1], toy_pretraining(objectives=LEARNING)
+def test_every_own_parameter_is_trained_and_in_the_checkpoint(
+    tmp_path: Path, uninterrupted: tuple[FitResult, Fit]
+) -> None:
+    fit, before = uninterrupted[1], make_fit(tmp_path).task
+    assert isinstance(before, Pretraining)
     checkpoint = fit.store.newest()
     assert checkpoint is not None
     kept = checkpoint.part("objectives")
