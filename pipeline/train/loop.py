@@ -96,6 +96,7 @@ class _Loop:
         self.fit, self.config = fit, config
         self.num_steps = config.epochs * fit.order.steps_per_epoch
         fit.task.module.to(fit.device)
+        fit.task.objectives.to(fit.device)
         if fit.task.kept is not None:
             fit.task.kept.to(fit.device)
         self.state = TrainState(fit.task, build_optimizer(fit.groups), ema_decay=config.ema_decay)
@@ -284,7 +285,8 @@ class _Loop:
 
     def _save(self, *, last: bool = False) -> None:
         self.saved_step = self.state.step
-        refuse_nonfinite_weights(self.fit.task.module, step=self.state.step)
+        for module in (self.fit.task.module, self.fit.task.objectives):
+            refuse_nonfinite_weights(module, step=self.state.step)
         parts = self.state.parts()
         if self.fit.worker.rank == 0:
             state: dict[str, JsonValue] = {"position": self.state.position(), "identity": dict(self.fit.identity)}
