@@ -197,7 +197,7 @@ def _stages(*names: str) -> Handler:
         from jobs.run import run_recipe
         from jobs.typed_recipe import typed_recipe
 
-        verb = names[0] if len(names) == 1 else "run"
+        verb = "run" if "pretrain" in names[1:] else names[0]
         with typed_recipe(verb, str(options.recipe), options.overrides) as (recipe, overrides):
             return run_recipe(recipe, overrides, fork=options.fork, stages=names)
 
@@ -207,7 +207,7 @@ def _stages(*names: str) -> Handler:
 _ingest = _stages("ingest")
 _pretrain = _stages("pretrain")
 _probe = _stages("probe")
-_evaluate = _stages("evaluate")
+_evaluate = _stages("evaluate", "report")
 _finetune = _stages("finetune")
 _run = _stages("ingest", "relations", "pretrain", "probe", "finetune", "report")
 

@@ -126,6 +126,10 @@ class RunFolder:
         """Mark a stage as finished."""
         write_json(self.stage(stage) / "result.json", dict(result))
 
+    def reopen(self, stage: str) -> None:
+        """Make a stage one that is not finished: it is run again."""
+        (self.path / stage / "result.json").unlink(missing_ok=True)
+
 
 def numbers(metrics: Mapping[str, JsonValue]) -> dict[str, float]:
     """The numeric ones."""

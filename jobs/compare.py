@@ -8,11 +8,12 @@ from pydantic import JsonValue
 
 from jobs._console import Cells, Console, plain_table
 from jobs._run_folder import RunFolder, differences, numbers, read_json
+from jobs.compared_features import StoredRun, features_alike
 from jobs.finished_run import finished_run
 from jobs.stages import STAGES
 from modalities.draws import derive_seed
 from pipeline.config import to_json
-from pipeline.errors import ConfigError, OutputError
+from pipeline.errors import ConfigError, KindredError, OutputError
 from pipeline.evaluate.paired_test import PairedDifference, holm, paired_difference
 from pipeline.evaluate.results import ResultRow, rows_from_metrics
 from pipeline.evaluate.sample_scores import SAMPLE_SCORES_NAME, SampleScores, read_sample_scores
@@ -27,8 +28,8 @@ class ComparedRun:
     """A run's results by (method, streams, percentage), and what it got right."""
 
     name: str
+    stored: StoredRun
     recipe: JsonValue
-    manifest: str
     rows: dict[Key, ResultRow]
     scores: SampleScores
 
@@ -47,9 +48,11 @@ def compare(targets: Sequence[str]) -> dict[str, JsonValue]:
     tests = [_tests(runs[0], run, keys) for run in runs[1:]]
     changed = [differences(runs[0].recipe, run.recipe) for run in runs[1:]]
     _show(runs, keys, tests, changed)
+    alike = _alike(runs)
     return {
         "runs": [run.name for run in runs],
         "changed": [[*found] for found in changed],
+        "cka": [{**found} for found in alike],
         "rows": [_document(key, runs, tests) for key in keys],
     }
 
@@ -64,8 +67,8 @@ def _compared(target: str) -> ComparedRun:
     document = to_json(recipe)
     return ComparedRun(
         name=folder.path.name,
+        stored=StoredRun(recipe, folder, str(_manifest(folder))),
         recipe={key: value for key, value in document.items() if key not in _WHERE},
-        manifest=str(_manifest(folder)),
         rows={_key(row): row for row in rows_from_metrics(numbers(folder.metrics(STAGES)))},
         scores=read_sample_scores(folder.path / "probe" / SAMPLE_SCORES_NAME),
     )
@@ -137,7 +140,7 @@ def _show(
     console = Console()
     for run, found in zip(runs[1:], changed, strict=True):
         console.line(f"{run.name} against {runs[0].name}: {'; '.join(found) or 'the same recipe, other seeds at most'}")
-        if run.manifest != runs[0].manifest:
+        if run.stored.manifest != runs[0].stored.manifest:
             console.line("  their data sets are not the same bytes: samples are paired by key")
     names = [run.name for run in runs]
     header: Cells = ("method", "streams", "labels", *names, *(f"{name}, difference" for name in names[1:]))
@@ -149,6 +152,20 @@ def _show(
         f"accuracy in %; difference to {names[0]} with a 95 % interval over {groups} test groups, and the p-value of a "
         "paired sign-flip test (Holm-adjusted over the rows)"
     )
+
+
+def _alike(runs: Sequence[ComparedRun]) -> list[dict[str, float]]:
+    """Print and return how alike the features are; stored features that cannot be read are said to be so."""
+    try:
+        found = features_alike([run.stored for run in runs])
+    except KindredError as error:
+        Console().line(f"features are not compared: {error}")
+        return [{} for _ in runs[1:]]
+    for run, streams in zip(runs[1:], found, strict=True):
+        if streams:
+            text = ", ".join(f"{name} {value:.3f}" for name, value in streams.items())
+            Console().line(f"features of {run.name} and {runs[0].name}, linear CKA over test samples: {text}")
+    return found
 
 
 def _cells(key: Key, runs: Sequence[ComparedRun], tests: Sequence[dict[Key, PairedDifference]]) -> Cells:

@@ -60,4 +60,5 @@ def _task(recipe: Recipe, dataset: Dataset) -> EvaluationTask:
         sessions=index.record if config.session is None else group_codes(index.group(config.session).astype(str)),
         groups=(index.key if recipe.subject is None else index.group(recipe.subject)).astype(np.str_),
         content={name: index.content(name) for name in recipe.streams},
+        grouped=recipe.subject is not None,
     )

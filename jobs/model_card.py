@@ -13,7 +13,9 @@ from modalities.image.codec import ImageSchema
 from modalities.sensor.codec import SensorSchema
 from modalities.text.codec import TextSchema
 from pipeline.data.manifest import Manifest
-from pipeline.evaluate.results import ResultRow, rows_from_metrics, verdict
+from pipeline.evaluate.gain import Gain, read_gains
+from pipeline.evaluate.results import ResultRow, rows_from_metrics
+from pipeline.evaluate.verdict import verdict
 
 
 def model_card(recipe: Recipe, folder: RunFolder, manifest: Manifest, bundle: Bundle, *, uri: str) -> str:
@@ -25,7 +27,7 @@ def model_card(recipe: Recipe, folder: RunFolder, manifest: Manifest, bundle: Bu
         *_use(bundle, uri),
         *_inputs(bundle),
         *_origin(manifest, bundle),
-        *_results(rows),
+        *_results(rows, read_gains((folder.result("probe") or {}).get("gains"))),
         *_limits(recipe, folder, manifest, bundle),
     ]
     return "\n\n".join(line.rstrip() for line in lines) + "\n"
@@ -82,12 +84,12 @@ def _origin(manifest: Manifest, bundle: Bundle) -> Iterator[str]:
         yield f"The head was fine-tuned with {bundle.head.percent:g} % of the labelled training samples."
 
 
-def _results(rows: list[ResultRow]) -> Iterator[str]:
+def _results(rows: list[ResultRow], gains: list[Gain]) -> Iterator[str]:
     yield "## Test accuracy beside controls"
     if not rows:
         yield "Not measured: neither a probe nor a fine-tuning was finished."
         return
-    yield verdict(rows)
+    yield verdict(rows, gains)
     table = ["| method | streams | labels | accuracy |", "|---|---|---:|---:|"]
     yield "\n".join([*table, *(f"| {r.title} | {r.subset} | {r.labels} | {_accuracy(r)} |" for r in rows)])
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from jobs._gauges import TrainingGauges
 from jobs._hangs import Hangs, hang_stacks, signs_of_life
 from jobs._poison_step import StepsOfAttempts, refuse_repeated
 from jobs._ray import Workers, launch, reclaimed
-from jobs._run_folder import write_json
 from jobs._signals import STOP_FILE, graceful_stop
 from jobs._stragglers import Stragglers
+from jobs._worker_errors import WorkerErrors
 from jobs.assemble import (
     Dataset,
     batch_reader,
@@ -40,7 +41,7 @@ from pipeline import errors
 from pipeline.data.ledger import LEDGER_NAME
 from pipeline.data.place import DatasetUrl, absolute, parse_place
 from pipeline.data.plan import Order
-from pipeline.errors import EnvironmentFault, KindredError, Problems, TrainingHealthError
+from pipeline.errors import EnvironmentFault, KindredError, TrainingHealthError
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, write_pseudo_labels
 from pipeline.tracking import Spool, read_spool
 from pipeline.train.background_upload import BackgroundUpload
@@ -62,8 +63,10 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
         "recipe": recipe.model_dump_json(by_alias=True),
         "data": str(absolute(data)),
         "folder": str(folder.resolve()),
+        "command": uuid.uuid4().hex,
     }
-    _forget_errors(folder)
+    raised = WorkerErrors(folder, str(config["command"]))
+    raised.forget()
     StepsOfAttempts(folder).forget()
     datasets = _open(recipe, data)
     task = _task(recipe, datasets, SingleWorker(), torch.device("cpu"))
@@ -89,8 +92,8 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
         try:
             value = launch(train_worker, config, workers, stopping=stopping, watch=_Follow(folder, num_steps))
         except EnvironmentFault as error:
-            raise _first_error(folder) or error from error
-        if error := _first_error(folder):
+            raise raised.first() or error from error
+        if not value and (error := raised.first()):
             raise error
     return FitResult(**json.loads(str(value)))
 
@@ -120,7 +123,8 @@ class _Follow:
 def train_worker(config: Mapping[str, JsonValue]) -> str:
     """One Ray Train worker. Our own errors are left in the run folder for the driver: Ray's would lose their type."""
     folder = Path(str(config["folder"]))
-    if _first_error(folder):
+    raised = WorkerErrors(folder, str(config["command"]))
+    if raised.first():
         return ""
     recipe = Recipe.model_validate_json(str(config["recipe"]))
     worker, attempts = GroupWorker(), StepsOfAttempts(folder)
@@ -132,7 +136,7 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
             mark = attempts.mark if worker.rank == 0 else lambda step: None
             result = _fit(recipe, datasets, order, folder, worker, mark, on_ray=True)
     except KindredError as error:
-        _leave_error(folder, worker.rank, error)
+        raised.leave(worker.rank, error)
         if isinstance(error, errors.Preempted | errors.TrainingHealthError):
             return ""  # every rank raised it, or its peers miss its signs of life
         raise
@@ -250,32 +254,3 @@ def worker_device() -> torch.device:
     """The GPU Ray gave this worker, else the CPU."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
-
-
-def _error_folder(folder: Path) -> Path:
-    return folder / "errors"
-
-
-def _forget_errors(folder: Path) -> None:
-    for path in _error_folder(folder).glob("rank-*.json"):
-        path.unlink()
-
-
-def _leave_error(folder: Path, rank: int, error: KindredError) -> None:
-    write_json(_error_folder(folder) / f"rank-{rank}.json", {"type": type(error).__name__, **error.record()})
-
-
-def _first_error(folder: Path) -> KindredError | None:
-    for path in sorted(_error_folder(folder).glob("rank-*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return _rebuild(record.pop("type"), record)
-    return None
-
-
-def _rebuild(name: str, record: dict[str, JsonValue]) -> KindredError:
-    if name == "Problems":
-        problems = record["problems"]
-        assert isinstance(problems, list)  # noqa: S101 - written by _leave_error
-        return Problems([_rebuild("KindredError", dict(problem)) for problem in problems])  # pyright: ignore
-    kind = getattr(errors, name)
-    return kind(str(record.pop("message")), **record)

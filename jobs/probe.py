@@ -13,7 +13,7 @@ from jobs._run_folder import write_json
 from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
 from jobs.frozen import encoded_features, encoders_of, handmade_features
-from jobs.leak_audit import audit_pretraining, audit_rows, audit_splits
+from jobs.leak_audit import audit_near_copies, audit_pretraining, audit_splits, audit_texts, warn_of_metadata
 from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.probe_figures import (
     classes_of,
@@ -53,17 +53,19 @@ def probe(context: Context) -> Result:
         return _without_label(context, dataset)
     audit_splits(recipe, dataset)
     unchecked = audit_pretraining(recipe, dataset, pretraining_of(recipe, context.folder))
-    tables = _tables(context, dataset)
+    task, tables = probe_task(recipe, dataset), _tables(context, dataset)
+    audit_near_copies(recipe, dataset, tables["features"])
+    audit_texts(recipe, dataset, task, tables["features"])
     figures = probe_figures(recipe, dataset, context.folder, tables)
     fused = fuse(tables["probe"], list(recipe.streams), train=dataset.index.rows("train"))
-    task = probe_task(recipe, dataset)
     scores = sample_scores(figures.rows, task, dataset.index.key)
     write_sample_scores(scores, context.folder.stage("probe") / SAMPLE_SCORES_NAME)
     _draw(context, dataset, fused, figures.study, drawn=_drawn(recipe, dataset, task, fused, figures.rows))
     return {
         "chance": _chance(task),
         "classes": list(dataset.manifest.labels[recipe.label]),
-        "warnings": [*unchecked, *audit_rows(recipe, dataset, figures.rows), *figures.study.warnings(recipe.label)],
+        "warnings": [*unchecked, *warn_of_metadata(figures.rows), *figures.study.warnings(recipe.label)],
+        "gains": [gain.model_dump() for gain in figures.gains],
         "recovery": {name: {s: r.model_dump() for s, r in by.items()} for name, by in figures.recoveries.items()},
         "tables": recorded_makers(context.folder),
         "metrics": {**figures.metrics()},
@@ -113,7 +115,7 @@ def _listed(value: JsonValue) -> list[JsonValue]:
 def _drawn(recipe: Recipe, dataset: Dataset, task: ProbeTask, fused: Matrix, rows: list[ProbeRow]) -> Result:
     """A map of test samples and a confusion matrix."""
     names = list(dataset.manifest.labels[str(recipe.label)])
-    shown = _some(recipe, task.test[task.labels[task.test] >= 0])
+    shown = _some(recipe, task.labelled_test())
     groups = {str(recipe.label): [names[k] for k in task.labels[shown]]}
     groups |= {name: [str(value) for value in column[shown]] for name, column in dataset.index.groups.items()}
     best = next(

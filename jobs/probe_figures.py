@@ -17,6 +17,7 @@ from pipeline.evaluate.cluster_study import ClusterStudy, study_clusters
 from pipeline.evaluate.controls import control_rows, metadata_rows, probe_rows
 from pipeline.evaluate.features import Features
 from pipeline.evaluate.fusion import fuse
+from pipeline.evaluate.gain import Gain, gains
 from pipeline.evaluate.metadata import metadata_features
 from pipeline.evaluate.probe import ProbeRow, ProbeTask
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, read_pseudo_labels
@@ -28,15 +29,17 @@ Matrix = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ProbeFigures:
-    """rows: of the results table. study: what pseudo-labels follow. recoveries: of the recipe's relations."""
+    """rows: of the results table. gains: over the strongest controls. study: what pseudo-labels follow. recoveries: of
+    the recipe's relations."""
 
     rows: list[ProbeRow]
+    gains: list[Gain]
     study: ClusterStudy
     recoveries: Recoveries
 
     def metrics(self) -> dict[str, float]:
         """Flat names for tracking."""
-        found = {name: value for row in self.rows for name, value in row.metrics().items()}
+        found = {name: value for row in [*self.rows, *self.gains] for name, value in row.metrics().items()}
         return {**found, **self.study.metrics(), **recovery_metrics(self.recoveries)}
 
 
@@ -50,7 +53,8 @@ def probe_figures(recipe: Recipe, dataset: Dataset, folder: RunFolder, tables: M
     fused = fuse(tables["probe"], list(recipe.streams), train=task.train)
     study = pseudo_label_study(recipe, dataset, pseudo_labels_of(folder, dataset), fused)
     recoveries = _recovered(recipe, dataset, {name: tables[name] for name in ("probe", "random_init")})
-    return ProbeFigures(rows, study, recoveries)
+    gained = gains(rows, task.groups[task.labelled_test()], seed=recipe.seed)
+    return ProbeFigures(rows, gained, study, recoveries)
 
 
 def probe_task(recipe: Recipe, dataset: Dataset) -> ProbeTask:

@@ -1,5 +1,6 @@
 """Report stage: one self-contained HTML page and its figures, in the run folder and in MLflow."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,9 @@ from pipeline.data.manifest import Manifest, load_manifest
 from pipeline.evaluate.cluster_browser import ClusterBrowser, Sample
 from pipeline.evaluate.cluster_choice import ChosenCluster
 from pipeline.evaluate.cluster_study import ClusterStudy, read_study
+from pipeline.evaluate.evaluation_rows import EvaluationRow, evaluation_rows
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
+from pipeline.evaluate.gain import read_gains
 from pipeline.evaluate.relation_recovery import read_recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, read_relations
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
@@ -26,6 +29,8 @@ from pipeline.evaluate.results import rows_from_metrics
 from pipeline.evaluate.shown_streams import ShownStream, pictures, series, texts
 from pipeline.tracking import History, history, read_spool
 from pipeline.train.health import collapse_alarms
+
+_DIGITS = re.compile(r"(\d+)")
 
 
 def report(context: Context) -> dict[str, JsonValue]:
@@ -51,6 +56,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         title=recipe.name,
         description=recipe.description,
         rows=rows_from_metrics(numbers(folder.metrics(("probe", "finetune")))),
+        gains=read_gains(probed.get("gains")),
         history=_history(folder),
         maps=_maps(drawn),
         confusions=_confusions(drawn),
@@ -59,11 +65,25 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         browsers=_browsers(recipe, study),
         relations=relations,
         recoveries=read_recoveries(probed.get("recovery")),
+        evaluation=_evaluated(folder),
+        refused=_refused(folder),
         chance=_number(probed.get("chance")),
         warnings=[*_texts(probed.get("warnings")), *_collapsed(folder), *_nuisances(relations), *_leaks(recipe)],
         provenance=_provenance(manifest, folder),
         config=yaml.safe_dump(to_json(recipe), sort_keys=False, allow_unicode=True),
     )
+
+
+def _evaluated(folder: RunFolder) -> list[EvaluationRow]:
+    found = numbers(folder.metrics(["evaluate"]))
+    names = sorted(found, key=lambda name: [int(part) if part.isdigit() else part for part in _DIGITS.split(name)])
+    return evaluation_rows({name.removeprefix("evaluate/"): found[name] for name in names})
+
+
+def _refused(folder: RunFolder) -> dict[str, str]:
+    """What `kindred evaluate` left out of the learned features; the controls lack the same."""
+    found = (folder.result("evaluate") or {}).get("refused")
+    return {n: str(reason) for n, reason in found.items() if "/probe/" in n} if isinstance(found, dict) else {}
 
 
 def _history(folder: RunFolder) -> History:

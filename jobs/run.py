@@ -19,7 +19,9 @@ from jobs.stages import STAGES, Context
 from pipeline.config import load_config, to_json
 from pipeline.credentials import redact
 from pipeline.errors import ConfigError, KindredError, Preempted
+from pipeline.evaluate.gain import read_gains
 from pipeline.evaluate.results import rows_from_metrics
+from pipeline.evaluate.verdict import gain_lines
 from pipeline.strict_yaml import load_yaml
 from pipeline.tracking import history, read_spool
 
@@ -52,6 +54,8 @@ def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages
         write_json(folder.path / "result.json", result)
     if rows := rows_from_metrics(numbers(metrics)):
         Console().results(rows, title=f"{recipe.name}: test accuracy, %")
+        for line in gain_lines(read_gains((folder.result("probe") or {}).get("gains")), rows):
+            Console().line(line)
     else:
         Console().line(f"{' and '.join(stages)} finished: {recipe.place}    result: {folder.path}/result.json")
     if "report" in stages:

@@ -117,7 +117,9 @@ def _probe(context: Context) -> Result:
 def _evaluate(context: Context) -> Result:
     from jobs.evaluate import evaluate
 
-    return evaluate(context)
+    found = evaluate(context)
+    context.folder.reopen("report")  # it shows what was found
+    return found
 
 
 def _finetune(context: Context) -> Result:

@@ -16,7 +16,7 @@ def fixture_a() -> tuple[Tensor, Tensor]:
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
-    return float(a @ b / (a.norm() * b.norm()))
+    return (a @ b / (a.norm() * b.norm())).item()
 
 
 def nt_xent_loop(first: Tensor, second: Tensor, present: list[bool], content: list[int], temperature: float) -> float:
@@ -47,8 +47,8 @@ def symmetric_info_nce_loop(a: Tensor, b: Tensor, paired: list[bool], content: l
     return sum(losses) / len(losses) if losses else 0.0
 
 
-def dual_contrast_loop(first: Tensor, second: Tensor, mask: Tensor) -> float:
-    """TS2Vec's contrast along axis 1, group by group."""
+def dual_contrast_loop(first: Tensor, second: Tensor, mask: Tensor, soft: float | None = None) -> float:
+    """TS2Vec's contrast along axis 1, group by group; soft: every entry attracts by how near it is (SoftCLT)."""
     losses = []
     for group in range(len(first)):
         real = [k for k in range(first.shape[1]) if mask[group, k]]
@@ -61,15 +61,21 @@ def dual_contrast_loop(first: Tensor, second: Tensor, mask: Tensor) -> float:
                 total = sum(math.exp(float(anchor @ other[group, j])) for j in real)
                 total += sum(math.exp(float(anchor @ view[group, j])) for j in real if j != k)
                 losses.append(-math.log(positive / total))
+                for j in real if soft is not None else []:
+                    for candidate in (other[group, j], view[group, j]):
+                        if j != k:
+                            weight = 2 / (1 + math.exp(soft * abs(j - k)))
+                            losses[-1] += weight * (math.log(total) - float(anchor @ candidate))
     return sum(losses) / len(losses) if losses else 0.0
 
 
-def hierarchical_loop(first: Tensor, second: Tensor, mask: Tensor, alpha: float) -> float:
+def hierarchical_loop(first: Tensor, second: Tensor, mask: Tensor, alpha: float, soft: float | None = None) -> float:
     """TS2Vec's pyramid: contrast, halve time by maximum, repeat."""
     losses = []
     while True:
         instance = dual_contrast_loop(first.transpose(0, 1), second.transpose(0, 1), mask.T)
-        temporal = dual_contrast_loop(first, second, mask) if first.shape[1] > 1 else 0.0
+        sharpness = None if soft is None else soft * 2 ** len(losses)
+        temporal = dual_contrast_loop(first, second, mask, sharpness) if first.shape[1] > 1 else 0.0
         losses.append(alpha * instance + (1 - alpha) * temporal)
         if first.shape[1] == 1:
             return sum(losses) / len(losses)

@@ -13,6 +13,7 @@ from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.spec import Projection
 from pipeline.train.named_objectives import name_objectives
 from pipeline.train.pretraining import Pretraining
+from pipeline.train.surroundings import Surroundings
 from pipeline.types import Batch
 
 CHANNELS, STEPS, WIDTH = 2, 6, 8
@@ -46,13 +47,16 @@ class TinyEncoder(nn.Module):
         return [self.body]
 
 
-def toy_pretraining(seed: int = 0, objectives: Sequence[object] | None = None) -> Pretraining:
+def toy_pretraining(
+    seed: int = 0, objectives: Sequence[object] | None = None, surroundings: Surroundings | None = None
+) -> Pretraining:
     """Two toy streams with an intra-sample and a cross-modal objective."""
     torch.manual_seed(seed)
     head = Projection(hidden=8, dim=4)
     chosen = objectives or [IntraSample(projection=head), CrossModal(projection=head, weight=2.0)]
     streams = {name: Modality(codec=None, augment=NoisyView(), encoder=TinyEncoder()) for name in ("a", "b")}  # type: ignore[arg-type]
-    return Pretraining(streams, name_objectives(chosen, list(streams)), seed=seed)  # type: ignore[arg-type]
+    named = name_objectives(chosen, list(streams))  # type: ignore[arg-type]
+    return Pretraining(streams, named, seed=seed, surroundings=surroundings)  # type: ignore[arg-type]
 
 
 def toy_reader(num_samples: int, *, absent: Mapping[str, int] | None = None) -> Callable[[np.ndarray], Batch]:

@@ -32,6 +32,8 @@ class FewShotConfig(Config):
     """Samples of each class that are classified."""
     episodes: int = Field(default=600, ge=2)
     """Episodes that are averaged."""
+    across_subjects: bool = True
+    """Support and queries of an episode come from different subjects, where the recipe names `subject`."""
 
 
 class EvaluateConfig(Config):

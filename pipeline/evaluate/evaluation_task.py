@@ -18,8 +18,9 @@ class EvaluationTask:
     """By sample of the data set (N,); codes are -1 where unknown.
 
     train, test: row numbers. labels: class numbers. identities: who or what is verified. records: raw recordings.
-    sessions: recording sessions, or the recordings. groups: what stays together in intervals, such as the subject.
-    content: stream -> hash of what is stored; equal signals have equal ones.
+    sessions: recording sessions, or the recordings. groups: what stays together in intervals, such as the subject, ""
+    where unknown. content: stream -> hash of what is stored; equal signals have equal ones. grouped: False where each
+    sample is a group of its own.
     """
 
     train: Codes
@@ -30,6 +31,7 @@ class EvaluationTask:
     sessions: Codes
     groups: NDArray[np.str_]
     content: dict[str, Codes]
+    grouped: bool = True
 
     def matrix(self, features: Features, streams: Sequence[str]) -> Matrix:
         """(N, D) of the streams side by side, standardised by training rows."""

@@ -1,7 +1,8 @@
 """Few-shot episodes with a prototype classifier on frozen features (arXiv 1703.05175; methods of arXiv 2112.12359).
 
 Features are centred and scaled to length 1. An episode draws `ways` classes, `shots` samples of each as support and
-`queries` others. A prototype is the mean of a class's support, and a query belongs to the prototype of largest cosine.
+`queries` others, of other groups where groups are given: a person's own samples are more alike. A prototype is the mean
+of a class's support, and a query belongs to the prototype of largest cosine.
 Transductive: prototypes move to the queries by soft k-means (arXiv 1803.00676), which sees no label of theirs.
 Generalised: the queries of known (base) classes and of new ones compete for the prototypes of both.
 """
@@ -10,25 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.errors import NotMeasurable
+from pipeline.evaluate.episodes import Codes, Episode, Episodes, Pool
 from pipeline.evaluate.similarity import Matrix, unit_rows
 
-Codes = NDArray[np.int64]
 _Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
-
-
-@dataclass(frozen=True)
-class Episodes:
-    """How many episodes of what; steps, temperature: of the transductive soft k-means."""
-
-    ways: int = 5
-    shots: int = 1
-    queries: int = 15
-    number: int = 600
-    steps: int = 10
-    temperature: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -74,16 +62,23 @@ def centred(x: Matrix, centre: Matrix) -> Matrix:
     return unit_rows(x - centre)
 
 
-def few_shot(x: Matrix, y: Codes, episodes: Episodes, *, rng: np.random.Generator, transductive: bool) -> EpisodeMean:
-    """Accuracy on rows x (N, D) of length 1 of classes y (N,), -1 = unlabelled.
+def few_shot(
+    x: Matrix,
+    y: Codes,
+    episodes: Episodes,
+    *,
+    rng: np.random.Generator,
+    transductive: bool,
+    groups: Codes | None = None,
+) -> EpisodeMean:
+    """Accuracy on rows x (N, D) of length 1 of classes y (N,), -1 = unlabelled. groups (N,): see `Pool`.
 
     Classes with fewer than shots + queries samples take no part; raises NotMeasurable where fewer than `ways` do.
     """
-    members = _members(y, episodes, least=episodes.ways)
+    pool = Pool(_members(y, episodes, least=episodes.ways), groups=groups)
     found = []
     for _ in range(episodes.number):
-        chosen = rng.choice(len(members), episodes.ways, replace=False)
-        shots, queries, truth = _draw(x, [members[c] for c in chosen], episodes, rng)
+        shots, queries, truth = _signals(x, pool.draw(episodes, rng))
         prototype = unit_rows(shots.mean(axis=1))
         if transductive:
             prototype = refined(
@@ -94,7 +89,14 @@ def few_shot(x: Matrix, y: Codes, episodes: Episodes, *, rng: np.random.Generato
 
 
 def generalised_few_shot(
-    x: Matrix, y: Codes, episodes: Episodes, *, base: Matrix, base_classes: Codes, rng: np.random.Generator
+    x: Matrix,
+    y: Codes,
+    episodes: Episodes,
+    *,
+    base: Matrix,
+    base_classes: Codes,
+    rng: np.random.Generator,
+    groups: Codes | None = None,
 ) -> Generalised:
     """Base classes (B,) have their prototypes (B, D) from training; of the others, each episode knows `shots` samples.
 
@@ -105,14 +107,13 @@ def generalised_few_shot(
     known = [np.flatnonzero(y == c) for c in base_classes]
     if not known or min(map(len, known)) < episodes.queries:
         raise _too_few(f"every base class needs {episodes.queries} queries", episodes.queries, [len(k) for k in known])
+    pool, expected = Pool(novel, known, groups), np.repeat(np.arange(len(base)), episodes.queries)
     found = []
     for _ in range(episodes.number):
-        chosen = rng.choice(len(novel), episodes.ways, replace=False)
-        shots, queries, truth = _draw(x, [novel[c] for c in chosen], episodes, rng)
-        asked = np.concatenate([rng.choice(rows, episodes.queries, replace=False) for rows in known])
+        episode = pool.draw(episodes, rng)
+        shots, queries, truth = _signals(x, episode)
         joint = np.concatenate([base, unit_rows(shots.mean(axis=1))])
-        expected = np.repeat(np.arange(len(base)), episodes.queries)
-        right = nearest(x[asked], joint) == expected, nearest(queries, joint) == truth + len(base)
+        right = nearest(x[episode.known.ravel()], joint) == expected, nearest(queries, joint) == truth + len(base)
         shares = [float(part.mean()) for part in right]
         found.append((*shares, 2 * shares[0] * shares[1] / max(sum(shares), np.finfo(float).tiny)))
     return Generalised(*(_mean(column) for column in zip(*found, strict=True)))
@@ -132,13 +133,10 @@ def _members(y: Codes, episodes: Episodes, *, least: int) -> list[Codes]:
     return [np.flatnonzero(y == c) for c in classes[counts >= needed]]
 
 
-def _draw(
-    x: Matrix, members: list[Codes], episodes: Episodes, rng: np.random.Generator
-) -> tuple[Matrix, Matrix, Codes]:
+def _signals(x: Matrix, episode: Episode) -> tuple[Matrix, Matrix, Codes]:
     """Support (C, K, D), queries (C * Q, D) and the number of each query's class."""
-    drawn = np.stack([rng.choice(rows, episodes.shots + episodes.queries, replace=False) for rows in members])
-    queries = drawn[:, episodes.shots :]
-    return x[drawn[:, : episodes.shots]], x[queries.ravel()], np.repeat(np.arange(len(members)), episodes.queries)
+    ways, queries = episode.queries.shape
+    return x[episode.support], x[episode.queries.ravel()], np.repeat(np.arange(ways), queries)
 
 
 def _mean(values: Sequence[float]) -> EpisodeMean:

@@ -43,6 +43,10 @@ class ProbeTask:
     test: Rows
     num_classes: int
 
+    def labelled_test(self) -> Rows:
+        """Test rows that have a label, as the probes see them."""
+        return self.test[self.labels[self.test] >= 0]
+
     def labelled(self, x: Features, rows: Rows) -> Labelled:
         """Those of the rows that have a label. Raises DataError where none has."""
         kept = rows[self.labels[rows] >= 0]

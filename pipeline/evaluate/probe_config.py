@@ -17,7 +17,7 @@ class ProbeConfig(Config):
 
     methods: tuple[Method, ...] = Field(default=("linear", "knn"), min_length=1)
     """`linear` is multinomial logistic regression, `knn` weighted cosine neighbours."""
-    label_percents: tuple[Percent, ...] = Field(default=(1, 10, 100), min_length=1)
+    label_percents: tuple[Percent, ...] = Field(default=(1, 5, 10, 25, 50, 100), min_length=1)
     """Percentages of the labelled training samples."""
     draws: int = Field(default=5, ge=1)
     """Label draws per percentage below 100."""

@@ -12,10 +12,13 @@ from matplotlib.figure import Figure
 from pipeline.evaluate import figures
 from pipeline.evaluate.cluster_agreement import SpaceSummary, finding
 from pipeline.evaluate.cluster_browser import ClusterBrowser, cluster_browser
+from pipeline.evaluate.evaluation_rows import SOURCES, EvaluationRow
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
+from pipeline.evaluate.gain import Gain
 from pipeline.evaluate.relation_recovery import Recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, relation_columns
-from pipeline.evaluate.results import FUSED, ResultRow, method_rank, verdict
+from pipeline.evaluate.results import FUSED, TITLES, ResultRow, method_rank
+from pipeline.evaluate.verdict import gain_lines, verdict
 from pipeline.tracking import History
 
 DPI = 160
@@ -26,13 +29,16 @@ WIDE_DPI = 125  # a wide figure has many pixels already
 class ReportData:
     """What a report shows. Parts that are empty are left out.
 
-    history: metric name with its stage, e.g. "pretrain/loss/total" -> points. chance: share of the largest class.
-    provenance: "manifest sha256" -> text. config: the resolved recipe as YAML. label: what clusters ought to follow.
+    gains: of the linear probe over its strongest control. history: metric name with its stage, e.g.
+    "pretrain/loss/total" -> points. chance: share of the largest class. evaluation: rows of `kindred evaluate`;
+    refused: what it left out -> why. provenance: "manifest sha256" -> text.
+    config: the resolved recipe as YAML. label: what clusters ought to follow.
     """
 
     title: str
     description: str
     rows: Sequence[ResultRow]
+    gains: Sequence[Gain] = ()
     history: History = field(default_factory=dict)
     maps: Sequence[EmbeddingMap] = ()
     confusions: Sequence[Confusion] = ()
@@ -41,6 +47,8 @@ class ReportData:
     browsers: Sequence[ClusterBrowser] = ()
     relations: Mapping[str, RelationSummary] = field(default_factory=dict)
     recoveries: Recoveries = field(default_factory=dict)
+    evaluation: Sequence[EvaluationRow] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
     chance: float | None = None
     warnings: Sequence[str] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -85,9 +93,11 @@ def render_report(data: ReportData, plots: Sequence[Plot] | None = None) -> str:
         sections.setdefault(plot.section, []).append({"caption": plot.caption, "png": picture})
     return environment.get_template("report.html").render(
         data=data,
-        verdict=verdict(data.rows),
+        verdict=verdict(data.rows, data.gains),
+        gain_lines=gain_lines(data.gains, data.rows),
         tables=[_table(data.rows, subset) for subset in _subsets(data.rows)],
         relation_columns=relation_columns(data.relations),
+        sources={SOURCES[0]: "Kindred", **{source: TITLES[source] for source in SOURCES[1:]}},
         findings=[finding(summary, data.label).text for summary in data.pseudo_labels],
         sections=sections,
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -93,35 +93,3 @@ def _order(row: ResultRow) -> tuple[bool, str, int, float]:
 def method_rank(method: str) -> int:
     """Position of a method in tables and legends."""
     return list(TITLES).index(method) if method in TITLES else len(TITLES)
-
-
-def verdict(rows: Sequence[ResultRow]) -> str:
-    """One sentence: the linear probe beside the strongest control, at the smallest and the largest label share."""
-    fused = [row for row in rows if row.subset == FUSED]
-    probes = {row.percent: row for row in fused if row.method == "linear"}
-    if not probes:
-        return "No probe has been run."
-    return " ".join(_compare(probes[p], fused) for p in dict.fromkeys((min(probes), max(probes))))
-
-
-def _compare(probe: ResultRow, rows: Sequence[ResultRow]) -> str:
-    share = f"{probe.labels} of the labels"
-    if probe.shots is not None:
-        share = f"{probe.shots} labelled sample{'s' * (probe.shots > 1)} per class"
-    reached = f"With {share} the linear probe reaches {100 * probe.accuracy:.1f} %"
-    controls = [row for row in rows if row.is_control and row.method != "metadata" and row.percent == probe.percent]
-    if not controls:
-        return f"{reached}; no control was run."
-    best = max(controls, key=lambda row: row.accuracy)
-    gain = 100 * (probe.accuracy - best.accuracy)
-    against = f"the best control ({best.title.lower()}, {100 * best.accuracy:.1f} %)"
-    if _overlap(probe, best):
-        return f"{reached}, within the uncertainty of {against}."
-    return f"{reached}, {abs(gain):.1f} points {'above' if gain > 0 else 'below'} {against}."
-
-
-def _overlap(a: ResultRow, b: ResultRow) -> bool:
-    """True where the difference is not larger than the spread: intervals overlap, else one sd of each."""
-    if a.low is not None and a.high is not None and b.low is not None and b.high is not None:
-        return a.low <= b.high and b.low <= a.high
-    return abs(a.accuracy - b.accuracy) <= (a.sd or 0.0) + (b.sd or 0.0)

@@ -33,7 +33,7 @@ class SampleScores:
 
 def sample_scores(rows: Sequence[ProbeRow], task: ProbeTask, keys: NDArray[np.str_]) -> SampleScores:
     """Of the rows of one task; keys (n,): of all samples of its table."""
-    test = task.test[task.labels[task.test] >= 0]
+    test = task.labelled_test()
     correct = {row.name: row.correct.astype(np.float32) for row in rows}
     return SampleScores(keys[test].astype(str), task.groups[test].astype(str), task.labels[test], correct)
 

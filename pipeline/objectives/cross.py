@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.objectives.info_nce import info_nce, masked_mean
 from pipeline.objectives.repel import Entries, Repel, entries_of
-from pipeline.objectives.spec import Need, ObjectiveConfig
+from pipeline.objectives.spec import Family, Need, ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
 _EPSILON = 1e-5
@@ -76,6 +76,8 @@ def _standardize(views: Tensor, keep: Tensor) -> Tensor:
 class CrossModal(ObjectiveConfig):
     """Streams of the same sample attract (CLIP form for any number of streams, CMC, arXiv 1906.05849)."""
 
+    family: ClassVar[Family] = "contrastive-instance"
+
     kind: Literal["cross"] = "cross"
     """Cross-modal InfoNCE over every pair of streams."""
     temperature: float = Field(default=0.1, ge=0.01)
@@ -87,6 +89,10 @@ class CrossModal(ObjectiveConfig):
     false_negatives: bool = False
     """Weigh negatives by the share of clusterings, of either stream, that tell them from the anchor (MEOW, arXiv
     2212.13847)."""
+
+    @property
+    def least_streams(self) -> int:
+        return 2
 
     @property
     def needs(self) -> frozenset[Need]:

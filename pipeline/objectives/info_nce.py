@@ -15,9 +15,14 @@ from pipeline.objectives.repel import Repel
 _LINEAR = 50  # from here on log(1 + e^x) is x, also in float64
 
 
+def precise(z: Tensor) -> Tensor:
+    """In at least float32, also under autocast."""
+    return z if z.dtype == torch.float64 else z.float()
+
+
 def normalize(z: Tensor) -> Tensor:
     """Unit rows in at least float32, also under autocast."""
-    return functional.normalize(z if z.dtype == torch.float64 else z.float(), dim=-1)
+    return functional.normalize(precise(z), dim=-1)
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:

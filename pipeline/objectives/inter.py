@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -15,7 +15,7 @@ from pipeline.objectives.margin_nce import MarginForm, margin_nce
 from pipeline.objectives.negative_pool import Sampling, negative_pool
 from pipeline.objectives.pairwise_cross_entropy import pairwise_cross_entropy
 from pipeline.objectives.repel import Repel
-from pipeline.objectives.spec import Need, ObjectiveConfig, Source
+from pipeline.objectives.spec import Family, Need, ObjectiveConfig, Source
 from pipeline.objectives.sup_con import sup_con
 from pipeline.types import Embeddings, LossTerms, Mined
 
@@ -98,6 +98,8 @@ def _constant(mined: Mined) -> Mined:
 
 class InterSample(ObjectiveConfig):
     """Samples of one pseudo-class attract (InterCLR, arXiv 2008.11702); reads what the memory is filled with."""
+
+    family: ClassVar[Family] = "clustering"
 
     kind: Literal["inter"] = "inter"
     """MarginNCE between samples that share a pseudo-label in the memory."""

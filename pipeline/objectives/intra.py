@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline.objectives.info_nce import masked_mean, normalize, unit_info_nce
 from pipeline.objectives.repel import Entries, Repel, entries_of
-from pipeline.objectives.spec import Need, ObjectiveConfig
+from pipeline.objectives.spec import Family, Need, ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
 
@@ -46,7 +46,7 @@ class IntraSampleLoss(nn.Module):
 class IntraSample(ObjectiveConfig):
     """Views of the same sample attract (SimCLR form, arXiv 2002.05709)."""
 
-    num_views: ClassVar[int] = 2
+    family: ClassVar[Family] = "contrastive-instance"
 
     kind: Literal["intra"] = "intra"
     """Intra-sample InfoNCE over augmented views."""
@@ -55,6 +55,10 @@ class IntraSample(ObjectiveConfig):
 
     false_negatives: bool = False
     """Weigh negatives by the share of clusterings that tell them from the anchor (MEOW, arXiv 2212.13847)."""
+
+    @property
+    def num_views(self) -> int:
+        return 2
 
     @property
     def needs(self) -> frozenset[Need]:

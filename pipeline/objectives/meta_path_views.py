@@ -17,7 +17,7 @@ from pipeline.objectives.block_spread import class_means
 from pipeline.objectives.info_nce import masked_mean, normalize, product
 from pipeline.objectives.log_sum_exp import log_sum_exp
 from pipeline.objectives.repel import Repel, entries_of
-from pipeline.objectives.spec import Need, ObjectiveConfig
+from pipeline.objectives.spec import Family, Need, ObjectiveConfig
 from pipeline.types import Embeddings, Links, LossTerms
 
 
@@ -120,7 +120,7 @@ class MetaPathLoss(nn.Module):
 class MetaPathViews(ObjectiveConfig):
     """A sample attracts the mean of the samples a relation links it to (MEOW, arXiv 2212.13847)."""
 
-    num_views: ClassVar[int] = 2
+    family: ClassVar[Family] = "relational"
 
     kind: Literal["meta_path"] = "meta_path"
     """Coarse against fine view of a relation, for example of a meta-path."""
@@ -132,6 +132,10 @@ class MetaPathViews(ObjectiveConfig):
     """Weigh negatives by the number of clusterings that tell them from the anchor; needs the memory."""
     prototypes: float = Field(default=0.0, ge=0)
     """Weight of the contrast of coarse views with the batch's cluster means (L_proto); needs the memory. 0: off."""
+
+    @property
+    def num_views(self) -> int:
+        return 2
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -1,7 +1,7 @@
 """Intra-sample against a queue: the momentum key of another view attracts, keys of earlier batches repel (MoCo)."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pipeline.objectives.info_nce import masked_mean
 from pipeline.objectives.margin_nce import margin_nce
 from pipeline.objectives.repel import Entries, Repel
-from pipeline.objectives.spec import Need, ObjectiveConfig
+from pipeline.objectives.spec import Family, Need, ObjectiveConfig
 from pipeline.types import Embeddings, Keys, LossTerms
 
 
@@ -47,6 +47,8 @@ def _against_queue(embeddings: Embeddings, name: str, keys: Keys) -> Repel:
 
 class MomentumKeys(ObjectiveConfig):
     """Another view's momentum key attracts, the queue repels (MoCo, arXiv 1911.05722, eq. 1)."""
+
+    family: ClassVar[Family] = "contrastive-instance"
 
     kind: Literal["momentum_keys"] = "momentum_keys"
     """InfoNCE of queries against momentum keys; its projector is the one the memory copies."""

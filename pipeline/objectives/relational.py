@@ -3,20 +3,19 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from modalities.spec import Config
-from pipeline.errors import ConfigError
 from pipeline.objectives.anchor_share import anchor_share
 from pipeline.objectives.info_nce import masked_mean, normalize, product
 from pipeline.objectives.multi_similarity import multi_similarity
 from pipeline.objectives.pair_margin import pair_margin
 from pipeline.objectives.repel import Entries, blocked
-from pipeline.objectives.spec import Need, ObjectiveConfig, Source
+from pipeline.objectives.spec import Family, Need, ObjectiveConfig, Source
 from pipeline.types import Embeddings, Links, LossTerms
 
 
@@ -100,15 +99,6 @@ def _sides(streams: Sequence[str], pairs: str) -> list[tuple[str, str, str]]:
     own = [(name, name, name) for name in streams if pairs != "cross"]
     order = {name: number for number, name in enumerate(streams)}
     cross = [("-".join(sorted((a, b), key=order.__getitem__)), a, b) for a, b in permutations(streams, 2)]
-    if pairs == "cross" and not cross:
-        raise ConfigError(
-            "pairs across streams need two streams",
-            code="CONFIG_STREAM",
-            field="objectives.streams",
-            expected="at least 2",
-            got=list(streams),
-            fix="set pairs: own, or name more streams",
-        )
     return own if pairs == "own" else own + cross
 
 
@@ -145,6 +135,8 @@ def _distance(cosine: Tensor) -> Tensor:
 class Relational(ObjectiveConfig):
     """Samples that the user's graph links attract (structure-inducing pre-training, arXiv 2103.10334)."""
 
+    family: ClassVar[Family] = "relational"
+
     kind: Literal["relational"] = "relational"
     """Contrast of linked with unlinked samples."""
     relation: str = Field(min_length=1)
@@ -170,6 +162,10 @@ class Relational(ObjectiveConfig):
     repel_beyond: float = Field(default=1.0, gt=0, le=1.4)
     """mu- of contrastive: others are pushed to this distance. Unrelated unit vectors are about 1.4 apart, so that more
     would push for ever."""
+
+    @property
+    def least_streams(self) -> int:
+        return 2 if self.pairs == "cross" else 1
 
     @property
     def reads(self) -> Source:

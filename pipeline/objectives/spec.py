@@ -10,6 +10,7 @@ from torch import Tensor
 from modalities.spec import Config
 from pipeline.types import Embeddings, LossTerms
 
+Family = Literal["contrastive-instance", "contrastive-predictive", "clustering", "regularisation", "relational"]
 Source = Literal["pooled", "moments", "memory"]
 Need = Literal["mined", "clusters", "links", "keys"]
 _LEAST_WEIGHT = 1e-6
@@ -45,10 +46,8 @@ class Monitored(Protocol):
 class ObjectiveConfig(Config):
     """What every objective can be told, and what it tells the model about its needs."""
 
-    num_views: ClassVar[int] = 1
-    """Augmented views it needs of each stream it reads."""
-    needs_time: ClassVar[bool] = False
-    """True when position t of every view must show moment t, so augmentations that move time are refused."""
+    family: ClassVar[Family]
+    """How it teaches, in the terms of surveys of self-supervision."""
 
     weight: float = Field(default=1.0, ge=0, le=1e6)
     """Weight in the total, sum(weight * loss) / sum(weight) over the active objectives; 0 leaves it out."""
@@ -70,6 +69,21 @@ class ObjectiveConfig(Config):
         if streams is not None and len(set(streams)) != len(streams):
             raise ValueError("a stream is named twice")
         return streams
+
+    @property
+    def num_views(self) -> int:
+        """Augmented views it needs of each stream it reads."""
+        return 1
+
+    @property
+    def needs_time(self) -> bool:
+        """Whether position t of every view must show moment t, so that augmentations that move time are refused."""
+        return False
+
+    @property
+    def least_streams(self) -> int:
+        """Streams without which it has nothing to compare."""
+        return 1
 
     @property
     def reads(self) -> Source:

@@ -285,7 +285,8 @@ class _Loop:
 
     def _save(self, *, last: bool = False) -> None:
         self.saved_step = self.state.step
-        refuse_nonfinite_weights(self.fit.task.module, step=self.state.step)
+        for module in (self.fit.task.module, self.fit.task.objectives):
+            refuse_nonfinite_weights(module, step=self.state.step)
         parts = self.state.parts()
         if self.fit.worker.rank == 0:
             state: dict[str, JsonValue] = {"position": self.state.position(), "identity": dict(self.fit.identity)}

@@ -20,7 +20,7 @@ class NamedObjective:
 def name_objectives(configs: Sequence[ObjectiveConfig], streams: Sequence[str]) -> list[NamedObjective]:
     """Names are the kinds, numbered from the second of a kind on. An objective of weight 0 is left out.
 
-    Raises ConfigError for an unknown stream, and where nothing is left.
+    Raises ConfigError for an unknown stream, for too few streams, and where nothing is left.
     """
     named: list[NamedObjective] = []
     for position, config in enumerate(configs):
@@ -33,10 +33,20 @@ def name_objectives(configs: Sequence[ObjectiveConfig], streams: Sequence[str]) 
                 expected=sorted(streams),
                 got=sorted(unknown),
             )
+        read = config.streams or tuple(streams)
+        if len(read) < config.least_streams:
+            raise ConfigError(
+                f"objectives.{position} compares streams with each other",
+                code="CONFIG_STREAM",
+                field=f"objectives.{position}.streams",
+                expected=f"at least {config.least_streams}",
+                got=list(read),
+                fix="name more streams, or leave the objective out",
+            )
         earlier = sum(_kind(objective) == _kind(config) for objective in configs[:position])
         name = _kind(config) if earlier == 0 else f"{_kind(config)}_{earlier + 1}"
         if config.weight > 0:
-            named.append(NamedObjective(name, config, config.streams or tuple(streams), f"objectives.{position}"))
+            named.append(NamedObjective(name, config, read, f"objectives.{position}"))
     if not named:
         raise ConfigError("every objective has weight 0", code="CONFIG_VALUE", field="objectives", expected="> 0")
     return named

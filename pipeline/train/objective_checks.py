@@ -3,6 +3,7 @@
 from pipeline.errors import ConfigError
 from pipeline.memory.memory import Memory
 from pipeline.objectives.inter import InterSample
+from pipeline.objectives.momentum_keys import MomentumKeys
 from pipeline.objectives.relational import Relational
 from pipeline.train.named_objectives import NamedObjective
 from pipeline.train.surroundings import Surroundings
@@ -87,7 +88,7 @@ def _check_memory(objective: NamedObjective, source: NamedObjective, memory: Mem
             got=source.name,
             fix=f"set memory.source to {objective.name}",
         )
-    if "keys" in config.needs and memory.config.queue == 0:
+    if isinstance(config, MomentumKeys) and memory.config.queue == 0:
         raise ConfigError(
             f"{objective.name} has no negatives without a queue",
             code="CONFIG_MEMORY",

@@ -5,30 +5,37 @@ from dataclasses import replace
 from typing import get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.objectives.catalogue import AnyObjective
+from pipeline.objectives.cocoa import Cocoa
+from pipeline.objectives.contextual import Contextual
 from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.inter import InterSample
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.meta_path_views import MetaPathViews
+from pipeline.objectives.moments import Moments
+from pipeline.objectives.predictive import Predictive
 from pipeline.objectives.relational import Relational
-from pipeline.objectives.spec import ObjectiveConfig
+from pipeline.objectives.spec import Objective, ObjectiveConfig, Projection
 from pipeline.types import Embeddings, Keys, Links, Mined
 
 MEMBERS: list[type[ObjectiveConfig]] = list(get_args(get_args(AnyObjective)[0]))
 STREAMS = ("imu", "photo", "note")
-BATCH, MOMENTS, DIM, CANDIDATES, CLUSTERS = 8, 6, 5, 40, 4
+BATCH, MOMENTS, DIM, CANDIDATES, CLUSTERS = 8, 6, 6, 40, 4
 
+HEAD = Projection(hidden=8, dim=DIM)
 REQUIRED: dict[str, str] = {"relation": "session"}
 """Values of keys that have no default."""
 
 DEFAULTS = [
-    member.model_validate({name: REQUIRED[name] for name in member.model_fields.keys() & REQUIRED.keys()})
+    member.model_validate(
+        {"projection": HEAD} | {name: REQUIRED[name] for name in member.model_fields.keys() & REQUIRED}
+    )
     for member in MEMBERS
 ]
-VARIANTS = [
+_VARIANTS: list[ObjectiveConfig] = [
     IntraSample(false_negatives=True),
     CrossModal(false_negatives=True),
     InterSample(positives="many", sampling="random", spread=0.5, pairwise=0.5),
@@ -38,7 +45,29 @@ VARIANTS = [
     Relational(relation="session", pairs="cross"),
     Relational(relation="session", mode="bank", mining=None),
     MetaPathViews(relation="session", prototypes=0.5, false_negatives=False),
+    Moments(soft=0.5),
+    Cocoa(form="sum"),
+    Contextual(future="own"),
+    Predictive(target="key"),
+    Predictive(target="key", across="streams"),
+    *(member.model_validate({"across": "streams"}) for member in MEMBERS if "across" in member.model_fields),
 ]
+
+VARIANTS = [config.model_copy(update={"projection": HEAD}) for config in _VARIANTS]
+
+
+def built(config: ObjectiveConfig, found: Embeddings) -> Objective:
+    """The objective for these embeddings; what it learns itself starts as it always does."""
+    torch.manual_seed(0)
+    loss, z = config.build(STREAMS), found.views[STREAMS[0]]
+    if isinstance(loss, nn.Module):
+        loss.to(z.device, torch.float64 if z.dtype == torch.float64 else torch.float32)
+    return loss
+
+
+def own_parameters(loss: Objective) -> list[nn.Parameter]:
+    """What an objective learns itself, such as predictors and prototypes."""
+    return list(loss.parameters()) if isinstance(loss, nn.Module) else []
 
 
 def embeddings(config: ObjectiveConfig, *, dtype: torch.dtype = torch.float64, absent: bool = False) -> Embeddings:

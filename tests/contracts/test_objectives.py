@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -9,9 +10,19 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from pipeline.objectives.catalogue import AnyObjective
-from pipeline.objectives.spec import ObjectiveConfig
+from pipeline.objectives.spec import Family, Objective, ObjectiveConfig
 from pipeline.types import Embeddings
-from tests.contracts.objective_examples import BATCH, DEFAULTS, STREAMS, VARIANTS, embeddings, permuted
+from tests.contracts.objective_examples import (
+    BATCH,
+    DEFAULTS,
+    MOMENTS,
+    STREAMS,
+    VARIANTS,
+    built,
+    embeddings,
+    own_parameters,
+    permuted,
+)
 
 EXAMPLES = DEFAULTS + VARIANTS
 
@@ -21,11 +32,23 @@ def inputs_of(found: Embeddings, config: ObjectiveConfig) -> dict[str, Tensor]:
 
 
 def total(config: ObjectiveConfig, found: Embeddings) -> Tensor:
-    return config.build(STREAMS)(found).total()
+    return built(config, found)(found).total()
+
+
+def learned(config: ObjectiveConfig, found: Embeddings) -> Objective:
+    """The objective after its own parameters, if it has any, have been fitted to these embeddings."""
+    loss = built(config, found)
+    if own := own_parameters(loss):
+        optimizer = torch.optim.Adam(own, lr=3e-2)
+        for _ in range(60):
+            optimizer.zero_grad()
+            loss(found).total().backward()
+            optimizer.step()
+    return loss
 
 
 def name_of(config: ObjectiveConfig) -> str:
-    changed = config.model_dump(exclude_defaults=True, exclude={"relation"})
+    changed = config.model_dump(exclude_defaults=True, exclude={"relation", "projection"})
     return "-".join([type(config).__name__, *(f"{key}={value}" for key, value in changed.items())])
 
 
@@ -44,6 +67,22 @@ def test_loss_is_finite_and_its_gradient_reaches_every_stream(config: ObjectiveC
     for tensor in inputs_of(found, config).values():
         assert tensor.grad is not None
         assert tensor.grad.abs().sum() > 0
+
+
+def test_gradient_reaches_everything_the_objective_learns_itself(config: ObjectiveConfig) -> None:
+    found = embeddings(config)
+    loss = built(config, found)
+
+    loss(found).total().backward()
+
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in own_parameters(loss))
+
+
+def test_as_few_streams_as_it_allows_are_enough(config: ObjectiveConfig) -> None:
+    terms = config.build(STREAMS[: config.least_streams])(embeddings(config, dtype=torch.float32)).terms
+
+    assert all(value.item() != 0 for value in terms.values())
+    assert terms
 
 
 def test_the_order_of_the_batch_does_not_matter(config: ObjectiveConfig) -> None:
@@ -103,7 +142,7 @@ def test_objective_asks_for_what_it_uses_and_waits_while_the_memory_has_nothing(
     active = not config.needs & {"mined", "keys", "links"}
 
     torch.testing.assert_close(total(config, only), total(config, found), rtol=0, atol=0)
-    assert bool(config.build(STREAMS)(bare).terms) == active
+    assert bool(built(config, bare)(bare).terms) == active
 
 
 def test_matching_views_score_better_than_mismatched_ones(config: ObjectiveConfig) -> None:
@@ -115,13 +154,16 @@ def test_matching_views_score_better_than_mismatched_ones(config: ObjectiveConfi
     with torch.no_grad():
         for z in inputs.values():
             z.copy_(pattern.expand_as(z))
-    matched = total(config, found)
+    loss = learned(config, found)
+    matched = loss(found).total()
     with torch.no_grad():
         for number, z in enumerate(inputs.values()):
             z[1:] = z[1:].roll(1, dims=1)
             z.copy_(z.roll(number, dims=1))
+            if config.reads == "moments":  # what compares no views compares the past with the future
+                z[:, :, MOMENTS // 2 :] = z[:, :, MOMENTS // 2 :].roll(1, dims=1)
 
-    assert matched < total(config, found)
+    assert matched < loss(found).total()
 
 
 def test_bfloat16_embeddings_give_nearly_the_float32_loss(config: ObjectiveConfig) -> None:
@@ -147,6 +189,7 @@ def test_config_survives_json_and_documents_itself(config: ObjectiveConfig) -> N
 
     assert adapter.validate_json(config.model_dump_json()) == config
     assert adapter.validate_python(json.loads(config.model_dump_json())) == config
+    assert type(config).family in get_args(Family)
     assert "arXiv" in (type(config).__doc__ or "").replace("arxiv", "arXiv")
     for name, info in type(config).model_fields.items():
         assert info.description, f"{type(config).__name__}.{name} has no docstring"

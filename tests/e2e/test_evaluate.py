@@ -14,7 +14,7 @@ SHORT = [
     "pretrain.epochs=1",
     "probe.label_percents=[100]",
     "subsets=[[imu]]",
-    "evaluate.few_shot={ways: 3, shots: [1], queries: 2, episodes: 20}",
+    "evaluate.few_shot={ways: 2, shots: [1], queries: 2, episodes: 20}",
 ]
 
 

@@ -12,6 +12,7 @@ from pipeline.train.device_copy import DeviceCopy
 from pipeline.train.loop import Fit, run_fit
 from pipeline.worker import GroupWorker, Worker
 from tests.pipeline.train.test_loop_memory import make_fit, metrics_of
+from tests.pipeline.train.test_own_parameters import make_fit as own_parameters_fit
 from tests.toy_streams import toy_reader
 
 pytestmark = pytest.mark.gpu
@@ -44,6 +45,16 @@ def test_losses_are_those_of_the_cpu(tmp_path: Path, device: torch.device) -> No
 
     for name in ("loss/intra/a", "loss/relational/a", "loss/momentum_keys/a", "loss/inter/a"):
         assert actual[name][:5] == pytest.approx(expected[name][:5], rel=1e-2), name  # the memory's rows are float16
+
+
+def test_what_objectives_learn_themselves_is_on_the_device(tmp_path: Path, device: torch.device) -> None:
+    here, there = own_parameters_fit(tmp_path / "cpu"), own_parameters_fit(tmp_path / "gpu", device=device)
+    run_fit(without_dropout(here))
+    run_fit(without_dropout(there))
+    expected, actual = metrics_of(here), metrics_of(there)
+
+    assert all(parameter.device == device for parameter in there.task.objectives.parameters())
+    assert actual["loss/total"][:5] == pytest.approx(expected["loss/total"][:5], rel=1e-3)
 
 
 @pytest.mark.parametrize("stop_after", [1, 5, 6, 13])

@@ -1,5 +1,6 @@
 """kindred compare on runs whose results are written by hand, sample by sample."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ from pydantic import JsonValue
 from jobs._run_folder import RECIPE_NAME, RunFolder, write_json
 from jobs.compare import compare
 from jobs.configs import Recipe
+from jobs.stages import STAGES
 from pipeline.config import load_config, to_json
+from pipeline.data.index import load_index
 from pipeline.errors import ConfigError, OutputError
+from pipeline.evaluate.features import Features, made_by, read_features, write_features
 from pipeline.evaluate.sample_scores import SAMPLE_SCORES_NAME, SampleScores, read_sample_scores, write_sample_scores
-from tests.jobs.tiny_run import RECIPE
+from tests.jobs.tiny_run import RECIPE, context_of, finish
 
 KEYS = [f"{subject}-{number}" for subject in "abcd" for number in range(5)]
 ROW = "probe/fused/linear/100"
@@ -109,3 +113,31 @@ def test_one_run_and_a_run_without_probe_are_refused(tmp_path: Path) -> None:
         compare([first])
     with pytest.raises(OutputError, match="OUT_NO_PROBE"):
         compare([first, second])
+
+
+def test_features_of_the_same_test_samples_are_compared_by_stream(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = context_of(folder)
+    context.folder.claim("probe", STAGES["probe"].identity(context.recipe, context.folder))
+    finish(context, "probe")
+    write_json(folder / RECIPE_NAME, to_json(context.recipe))
+    other = Path(shutil.copytree(folder, folder.with_name("other")))
+    path, test = other / "probe" / "features.parquet", load_index(folder / "data").rows("test")
+    made, rng = made_by(path), np.random.default_rng(0)
+    table = read_features(path, encoder_hash=made)
+    noise = rng.normal(size=table.values["imu"].shape) * table.present["imu"][:, None]
+    turned = table.values["photo"] @ np.linalg.qr(rng.normal(size=(16, 16)))[0] * 3
+    turned[np.setdiff1d(table.idx, test)] = 0  # training samples do not count
+    values = {**table.values, "imu": noise.astype(np.float32), "photo": turned.astype(np.float32)}
+    write_features(Features(table.idx, values, table.present), path, encoder_hash=made)
+
+    (found,) = compare([str(folder), str(other)])["cka"]  # pyright: ignore
+
+    assert found["note"] == pytest.approx(1)  # pyright: ignore
+    assert found["photo"] == pytest.approx(1, abs=1e-4)  # pyright: ignore
+    assert abs(found["imu"]) < 0.3  # pyright: ignore
+    assert "linear CKA over test samples: imu" in capsys.readouterr().err
+    path.unlink()
+    assert compare([str(folder), str(other)])["cka"] == [{}]
+    assert "features are not compared: FEATURES_MISSING" in capsys.readouterr().err

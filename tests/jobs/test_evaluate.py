@@ -12,12 +12,13 @@ from jobs._evaluation_table import show_evaluation
 from jobs._run_folder import numbers
 from jobs.evaluate import evaluate
 from jobs.probe import probe
+from jobs.report import report, report_data
 from pipeline.errors import CheckpointError, DataError, OutputError
 from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.features import read_features, write_features
-from tests.jobs.tiny_run import context_of
+from tests.jobs.tiny_run import context_of, finish
 
-FEW = "evaluate.few_shot={ways: 3, shots: [1], queries: 2, episodes: 20}"
+FEW = "evaluate.few_shot={ways: 2, shots: [1], queries: 2, episodes: 20}"
 ACROSS = ["evaluate.session=session", "evaluate.identity=activity", "evaluate.re_ranking={k1: 5, k2: 2}", FEW]
 
 
@@ -72,6 +73,25 @@ def test_what_the_samples_cannot_give_is_left_out_with_a_reason(
     assert "two recordings" in str(refused["identification/probe/fused"])
     assert "few_shot/probe/fused/5_shot" in refused
     assert "left out: verification/probe/fused: there are no genuine pairs" in capsys.readouterr().err
+
+
+def test_the_report_shows_what_was_found_and_is_written_anew(probed: Path) -> None:
+    context = context_of(probed, FEW)
+    context.folder.finish("report", {"metrics": {}, **report(context)})
+    assert "More than accuracy" not in (probed / "report.html").read_text()
+
+    finish(context, "evaluate")
+
+    assert context.folder.result("report") is None
+    report(context)
+    html, shown = (probed / "report.html").read_text(), report_data(context.recipe, context.folder)
+    assert "More than accuracy" in html
+    assert [row.title for row in shown.evaluation[:3]] == ["Retrieval R@1", "Retrieval R@5", "Retrieval R@10"]
+    metrics = numbers(context.folder.metrics(["evaluate"]))
+    value = metrics[f"evaluate/retrieval/features/{shown.evaluation[0].streams}/recall_at_1"]
+    assert shown.evaluation[0].figures["features"].value == value
+    assert f"{value:.3f}" in html
+    assert "verification/probe/fused/far_0.001" in html, "what was left out"
 
 
 def test_a_table_of_something_else_or_none_is_refused(probed: Path) -> None:

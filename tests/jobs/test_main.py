@@ -1,12 +1,14 @@
 """The command line as a function: exit codes and messages of bad input."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from jobs.__main__ import main
+from tests.contracts.objective_examples import MEMBERS
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "e2e" / "tiny.yaml"
@@ -141,6 +143,17 @@ def test_usage_errors_are_configuration_errors(capsys: pytest.CaptureFixture[str
 
     assert caught.value.code == 64
     assert "pretrian" in capsys.readouterr().err
+
+
+def test_explain_lists_every_objective_with_its_papers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "objectives"]) == 0
+
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if "pipeline/objectives/" in line}
+
+    assert set(lines) == {member.model_fields["kind"].default for member in MEMBERS}
+    assert re.search(r"relational +2103\.10334 +pooled or memory +links, \(mined\) +1 +- ", lines["relational"])
+    assert re.search(r"regularisation +2011\.10566 2006\.07733 +pooled +\(keys\) +2 or 1 +yes ", lines["predictive"])
+    assert lines["meta_path"].endswith("pipeline/objectives/meta_path_views.py")
 
 
 def test_explain_knows_every_key_and_refuses_unknown_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from jobs.stages import Context
 from pipeline.errors import DataError
 from pipeline.evaluate.features import read_features
 from pipeline.evaluate.fusion import fuse
+from pipeline.evaluate.gain import read_gains
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, write_pseudo_labels
 from pipeline.evaluate.report import report_plots
 from pipeline.evaluate.shown_streams import Pictures, Series, Texts
@@ -47,6 +48,23 @@ def test_a_run_without_pseudo_labels_is_as_it_was(folder: Path) -> None:
     html = (folder / "report.html").read_text()
     assert "Pseudo-labels" not in html
     assert "<h2>Relations" not in html
+
+
+def test_the_gain_of_every_subset_is_that_over_its_strongest_control(folder: Path) -> None:
+    context = context_of(folder)
+    found = probe(context)
+    context.folder.finish("probe", found)
+    metrics, gains = found["metrics"], read_gains(found["gains"])
+    assert isinstance(metrics, dict)
+
+    assert {gain.subset for gain in gains} == {"imu", "fused"}
+    for gain in gains:
+        own = metrics[f"probe/{gain.subset}/linear/100/accuracy"]
+        controls = {n: metrics[f"control/{n}/{gain.subset}/100/accuracy"] for n in ("features", "random_init")}
+        difference = metrics[f"probe/{gain.subset}/linear/100/gain"]
+        assert controls[gain.control] == max(controls.values())  # pyright: ignore
+        assert difference == pytest.approx(own - controls[gain.control], abs=1e-6)  # pyright: ignore
+    assert report_data(context.recipe, context.folder).gains == gains
 
 
 def test_graph_recovery_stands_beside_a_random_encoder(folder: Path) -> None:

@@ -108,6 +108,27 @@ def test_what_mlflow_refuses_itself_is_not_logged_either(server: Served, body: b
     assert "271828" not in server.log.read_text()
 
 
+MIB = 1 << 20
+HUGE: dict[str, tuple[bytes, bytes, str]] = {
+    "text": (b'{"inputs": [{"note": "', b'"}]}', "DATA_TOO_LARGE"),
+    "image": (b'{"inputs": [{"photo": "', b'"}]}', "DATA_TOO_LARGE"),
+    "stream name": (b'{"inputs": [{"', b'": 1}]}', "DATA_FIELD"),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_64_mib_in_one_value_are_refused_and_not_sent_back(server: Served, name: str) -> None:
+    before, after, code = HUGE[name]
+
+    status, text = server.ask(before + b"A" * (64 * MIB) + after)
+
+    assert status == 400
+    assert json.loads(text)["error"]["code"] == code
+    assert len(text) < 1000
+    assert server.log.stat().st_size < MIB
+    assert server.is_up()
+
+
 def test_channels_in_another_order_are_put_right_by_name(server: Served, training_time: TrainingTime) -> None:
     (sample,) = training_time.request(training_time.whole[:1], ["imu"])
     series = sample["imu"]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import NotMeasurable
+from pipeline.evaluate.episodes import Episodes, Pool
 from pipeline.evaluate.few_shot import (
-    Episodes,
     centred,
     few_shot,
     generalised_few_shot,
@@ -122,3 +122,68 @@ def test_base_classes_need_queries_and_novel_ones_shots():
         generalised_few_shot(x, BLOBS, episodes, base=x[:1], base_classes=np.array([9]), rng=rng())
     with pytest.raises(NotMeasurable, match="2 classes of 6 samples"):
         generalised_few_shot(x, BLOBS, episodes, base=x[:5], base_classes=np.arange(5), rng=rng())
+
+
+SUBJECTS = np.tile(np.arange(4), 60)
+"""Each class has ten samples of each of four subjects."""
+
+
+def few_shot_by_subject_loop(x: np.ndarray, episodes: Episodes, rng: np.random.Generator) -> list[float]:
+    """Subjects on one side give the support of every class, the others are asked; one sample at a time."""
+    found = []
+    while len(found) < episodes.number:
+        chosen = rng.choice(6, episodes.ways, replace=False)
+        side = set(rng.permutation(4)[: rng.integers(1, 4)].tolist())
+        rows = {c: [i for i in range(240) if BLOBS[i] == c] for c in chosen.tolist()}
+        shots = {c: [i for i in r if SUBJECTS[i] in side] for c, r in rows.items()}
+        asked = {c: [i for i in r if SUBJECTS[i] not in side] for c, r in rows.items()}
+        if any(len(asked[c]) < episodes.queries or len(shots[c]) < episodes.shots for c in rows):
+            continue
+        means = {c: x[rng.choice(shots[c], episodes.shots, replace=False)].mean(axis=0) for c in rows}
+        drawn = {c: rng.choice(asked[c], episodes.queries, replace=False) for c in rows}
+        right = [
+            max(means, key=lambda c: x[q] @ means[c] / np.linalg.norm(means[c])) == own
+            for own, queries in drawn.items()
+            for q in queries
+        ]
+        found.append(float(np.mean(right)))
+    return found
+
+
+def test_episodes_across_subjects_equal_the_loop():
+    x, episodes = blobs(2.0), Episodes(ways=4, shots=2, queries=12, number=60)
+
+    found = few_shot(x, BLOBS, episodes, rng=rng(), transductive=False, groups=SUBJECTS)
+
+    assert found.mean == pytest.approx(np.mean(few_shot_by_subject_loop(x, episodes, rng())))
+
+
+def test_no_subject_is_in_support_and_queries():
+    members = [np.flatnonzero(c == BLOBS) for c in range(6)]
+    groups = np.where(np.arange(240) % 40 == 0, -1, SUBJECTS)
+    pool, episodes, generator = Pool(members[2:], members[:2], groups), Episodes(ways=3, shots=3, queries=5), rng()
+
+    for _ in range(100):
+        episode = pool.draw(episodes, generator)
+        support, asked = groups[episode.support], groups[[*episode.queries.ravel(), *episode.known.ravel()]]
+        assert not set(support.ravel()) & set(asked)
+        assert support.min() >= 0 <= asked.min()
+        assert (BLOBS[episode.queries] == BLOBS[episode.support[:, :1]]).all()
+        assert (BLOBS[episode.known] == [[0], [1]]).all()
+
+
+def test_a_subject_that_shows_through_raises_accuracy_only_within_subjects():
+    """Each subject has a strong mark of its own in every class: samples of one person are most alike."""
+    marks = np.random.default_rng(1).normal(size=(6, 4, 16))[BLOBS, SUBJECTS]
+    x, episodes = centred(3 * marks + blobs(1.0), np.zeros(16)), Episodes(ways=4, shots=5, queries=5, number=100)
+
+    within = few_shot(x, BLOBS, episodes, rng=rng(), transductive=False)
+    across = few_shot(x, BLOBS, episodes, rng=rng(), transductive=False, groups=SUBJECTS)
+
+    assert within.low > across.high
+
+
+@pytest.mark.parametrize("groups", [np.zeros(240, int), np.full(240, -1), BLOBS])
+def test_groups_that_cannot_be_parted_are_refused(groups: np.ndarray):
+    with pytest.raises(NotMeasurable, match=r"DATA_TOO_FEW.*different groups.*across_subjects=false"):
+        few_shot(blobs(0.2), BLOBS, Episodes(ways=3, shots=1, queries=2), rng=rng(), transductive=False, groups=groups)

@@ -1,6 +1,4 @@
-import pytest
-
-from pipeline.evaluate.results import CONTROLS, TITLES, ResultRow, rows_from_metrics, verdict
+from pipeline.evaluate.results import CONTROLS, TITLES, ResultRow, rows_from_metrics
 
 
 def test_rows_come_from_the_flat_names_in_table_order() -> None:
@@ -31,37 +29,3 @@ def test_rows_come_from_the_flat_names_in_table_order() -> None:
 
 def test_every_method_has_a_title_and_controls_come_last() -> None:
     assert tuple(TITLES)[-len(CONTROLS) :] == CONTROLS
-
-
-@pytest.mark.parametrize(
-    ("linear", "control", "said"),
-    [
-        (0.90, 0.80, "reaches 90.0 %, 10.0 points above the best control (hand-made features, 80.0 %)."),
-        (0.70, 0.80, "reaches 70.0 %, 10.0 points below the best control (hand-made features, 80.0 %)."),
-        (0.81, 0.80, "within the uncertainty of the best control (hand-made features, 80.0 %)."),
-    ],
-)
-def test_the_verdict_says_what_the_numbers_say(linear: float, control: float, said: str) -> None:
-    rows = [
-        ResultRow("linear", "fused", 100, linear, sd=0.02),
-        ResultRow("features", "fused", 100, control, sd=0.02),
-        ResultRow("metadata", "fused", 100, 0.99),
-        ResultRow("features", "imu", 100, 0.99),
-    ]
-
-    assert said in verdict(rows)
-
-
-def test_intervals_decide_before_spreads() -> None:
-    rows = [
-        ResultRow("linear", "fused", 1, 0.9, sd=0.5, low=0.89, high=0.91, shots=1),
-        ResultRow("features", "fused", 1, 0.8, sd=0.5, low=0.79, high=0.81),
-    ]
-
-    assert verdict(rows).startswith("With 1 labelled sample per class the linear probe")
-    assert "10.0 points above" in verdict(rows)
-
-
-def test_a_verdict_without_probe_or_control_says_so() -> None:
-    assert verdict([]) == "No probe has been run."
-    assert verdict([ResultRow("linear", "fused", 100, 0.5)]).endswith("no control was run.")

@@ -7,14 +7,15 @@ from tests.references import hierarchical_loop
 
 @pytest.mark.parametrize("moments", [1, 2, 5, 8])
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
-def test_hierarchy_equals_loop_with_variable_lengths(moments: int, alpha: float) -> None:
+@pytest.mark.parametrize("soft", [None, 0.5])
+def test_hierarchy_equals_loop_with_variable_lengths(moments: int, alpha: float, soft: float | None) -> None:
     generator = torch.Generator().manual_seed(moments)
     first, second = (torch.randn(4, moments, 3, generator=generator, dtype=torch.float64) for _ in range(2))
     lengths = torch.tensor([moments, max(1, moments - 1), 1, 0])
     mask = torch.arange(moments)[None] < lengths[:, None]
-    expected = hierarchical_loop(first, second, mask, alpha)
+    expected = hierarchical_loop(first, second, mask, alpha, soft)
 
-    actual = hierarchical_contrast(first, second, mask, alpha=alpha)
+    actual = hierarchical_contrast(first, second, mask, alpha=alpha, soft=soft)
 
     assert float(actual) == pytest.approx(expected, abs=1e-9)
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.errors import ConfigError
 from pipeline.objectives.relational import NegativeDomain, Relational
 from pipeline.types import Embeddings, Links, Mined
 from tests.pipeline.objectives.test_multi_similarity import graph
@@ -71,11 +70,6 @@ def test_neighbours_of_another_stream_equal_loop(pairs: str, names: set[str]) ->
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(
         {name: expected[name] for name in names}
     )
-
-
-def test_pairs_across_streams_need_two() -> None:
-    with pytest.raises(ConfigError, match="two streams"):
-        Relational(relation="r", pairs="cross").build(["a"])
 
 
 @pytest.mark.parametrize("form", ["multi_similarity", "contrastive"])
