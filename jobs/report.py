@@ -68,7 +68,13 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         evaluation=_evaluated(folder),
         refused=_refused(folder),
         chance=_number(probed.get("chance")),
-        warnings=[*_texts(probed.get("warnings")), *_collapsed(folder), *_nuisances(relations), *_leaks(recipe)],
+        warnings=[
+            *_texts(probed.get("warnings")),
+            *_collapsed(folder),
+            *_nuisances(relations),
+            *_supervising(recipe, relations),
+            *_leaks(recipe),
+        ],
         provenance=_provenance(manifest, folder),
         config=yaml.safe_dump(to_json(recipe), sort_keys=False, allow_unicode=True),
     )
@@ -152,6 +158,16 @@ def _nuisances(relations: dict[str, RelationSummary]) -> list[str]:
         f"The relation {name} encodes nuisance columns only: training on it teaches the nuisance."
         for name, relation in relations.items()
         if relation.is_nuisance
+    ]
+
+
+def _supervising(recipe: Recipe, relations: dict[str, RelationSummary]) -> list[str]:
+    used = {objective.related for objective in recipe.objectives if objective.weight > 0}
+    return [
+        f"Pretraining used the relation {name}, which is built from a label column: this run is weakly supervised, and "
+        "the controls were not given that column."
+        for name, relation in relations.items()
+        if name in used and relation.findings.get("uses_label")
     ]
 
 
