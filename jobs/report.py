@@ -12,6 +12,7 @@ from jobs._run_folder import RunFolder, numbers, read_json
 from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
 from jobs.stages import Context
+from jobs.stored_gains import stored_gains
 from modalities.spec import Signal
 from modalities.text.codec import TextCodec
 from pipeline.config import to_json
@@ -21,7 +22,6 @@ from pipeline.evaluate.cluster_choice import ChosenCluster
 from pipeline.evaluate.cluster_study import ClusterStudy, read_study
 from pipeline.evaluate.evaluation_rows import EvaluationRow, evaluation_rows
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
-from pipeline.evaluate.gain import read_gains
 from pipeline.evaluate.relation_recovery import read_recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, read_relations
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
@@ -56,7 +56,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         title=recipe.name,
         description=recipe.description,
         rows=rows_from_metrics(numbers(folder.metrics(("probe", "finetune")))),
-        gains=read_gains(probed.get("gains")),
+        gains=stored_gains(folder),
         history=_history(folder),
         maps=_maps(drawn),
         confusions=_confusions(drawn),
