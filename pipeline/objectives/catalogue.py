@@ -9,8 +9,10 @@ from pipeline.objectives.cocoa import Cocoa
 from pipeline.objectives.contextual import Contextual
 from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.factorized import Factorized
+from pipeline.objectives.forecasting import Forecasting
 from pipeline.objectives.inter import InterSample
 from pipeline.objectives.intra import IntraSample
+from pipeline.objectives.masked import Masked
 from pipeline.objectives.meta_path_views import MetaPathViews
 from pipeline.objectives.moments import Moments
 from pipeline.objectives.momentum_keys import MomentumKeys
@@ -33,6 +35,8 @@ AnyObjective = Annotated[
     | Predictive
     | Swapped
     | Factorized
-    | Contextual,
+    | Contextual
+    | Masked
+    | Forecasting,
     Field(discriminator="kind"),
 ]

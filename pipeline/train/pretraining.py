@@ -6,15 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from modalities.draws import Draws
-from modalities.spec import Augment, Encoded, Modality, Signal
+from modalities.spec import Augment, Encoded, Modality, Patches, Signal
 from pipeline.errors import ConfigError
 from pipeline.model import PretrainModel, encode_present, scatter_rows
 from pipeline.objectives.info_nce import normalize
 from pipeline.objectives.inter import InterSampleLoss
+from pipeline.objectives.reconstruction import Reconstruction
 from pipeline.objectives.repel import entries_of
 from pipeline.objectives.spec import Monitored
 from pipeline.train.false_negatives import false_negative_shares, mined_shares
 from pipeline.train.health import embedding_health
+from pipeline.train.hidden_patches import guessed_patches, patch_projections
 from pipeline.train.kept_memory import KeptMemory
 from pipeline.train.named_objectives import NamedObjective, memory_source
 from pipeline.train.objective_checks import check_objective
@@ -43,7 +45,13 @@ class Pretraining:
         for objective in self.named:
             check_objective(objective, self.source, surroundings)
         encoders = {name: modality.encoder for name, modality in modalities.items()}
-        projections = {o.name: (o.config.projection, o.streams) for o in self.named if o.config.reads != "memory"}
+        projections = {
+            o.name: patch_projections(o, encoders)
+            if o.config.reads == "patches"
+            else dict.fromkeys(o.streams, o.config.projection)
+            for o in self.named
+            if o.config.reads != "memory"
+        }
         self.module = PretrainModel(encoders, projections)
         self.losses = {o.name: o.config.build(o.streams) for o in self.named}
         self.objectives = nn.ModuleDict({n: loss for n, loss in self.losses.items() if isinstance(loss, nn.Module)})
@@ -62,7 +70,7 @@ class Pretraining:
 
     def num_views(self, stream: str) -> int:
         """Views needed of a stream: the most any objective that reads it asks for; a momentum key is one more."""
-        least = 2 if self.kept is not None and self.kept.momentum is not None else 1
+        least = 2 if self.kept is not None and self.kept.momentum is not None else 0
         return max([least, *(o.config.num_views for o in self.named if stream in o.streams)])
 
     def outputs(self, batch: Batch, *, epoch: int) -> Outputs:
@@ -70,14 +78,34 @@ class Pretraining:
         for stream in sorted({s for objective in self.named for s in objective.streams}):
             signal = batch.signals[stream]
             results[f"present/{stream}"], results[f"content/{stream}"] = signal.present, batch.content[stream]
-            views = self._views(stream, signal, batch.idx, epoch=epoch)
-            encoded = encode_present(self.module.encoders[stream], views)
+            if self.num_views(stream) > 0:
+                results |= self._of_views(stream, signal, batch.idx, epoch=epoch)
             for objective in self.named:
-                if stream in objective.streams and objective.config.reads != "memory":
-                    results |= self._project(objective, stream, encoded, signal)
-            if self.kept is not None and stream in self.kept.streams:
-                results |= self.kept.key(stream, views.select(torch.arange(len(views) - len(signal), len(views))))
+                if stream in objective.streams and objective.config.reads == "patches":
+                    results |= self._of_patches(objective, stream, signal, batch.idx, epoch=epoch)
         return results
+
+    def _of_views(self, stream: str, signal: Signal, idx: Tensor, *, epoch: int) -> Outputs:
+        results: Outputs = {}
+        views = self._views(stream, signal, idx, epoch=epoch)
+        encoded = encode_present(self.module.encoders[stream], views)
+        for objective in self.named:
+            if stream in objective.streams and objective.config.reads in ("pooled", "moments"):
+                results |= self._project(objective, stream, encoded, signal)
+        if self.kept is not None and stream in self.kept.streams:
+            results |= self.kept.key(stream, views.select(torch.arange(len(views) - len(signal), len(views))))
+        return results
+
+    def _of_patches(
+        self, objective: NamedObjective, stream: str, signal: Signal, idx: Tensor, *, epoch: int
+    ) -> Outputs:
+        """A pass of its own: what is hidden for one objective is there for the others."""
+        config, name = objective.config, f"{objective.name}/{stream}"
+        assert isinstance(config, Reconstruction)  # noqa: S101 - they alone read patches
+        draws = Draws.keyed(idx, seed=self.seed, purpose=f"hidden/{name}", epoch=epoch)
+        head = self.module.projectors[objective.name][stream]  # pyright: ignore[reportIndexIssue]
+        found = guessed_patches(config, self.module.encoders[stream], head, signal, draws)
+        return {f"{key}/{name}": value for key, value in found.items()}
 
     def _views(self, stream: str, signal: Signal, idx: Tensor, *, epoch: int) -> Signal:
         """(V * B, ...) all views, view-major."""
@@ -116,12 +144,16 @@ class Pretraining:
         """The gathered outputs as this objective sees them at this step."""
         reader = self.source if objective.config.reads == "memory" and self.source is not None else objective
         z = {s: outputs[f"z/{reader.name}/{s}"].transpose(0, 1) for s in objective.streams}
-        moments = objective.config.reads == "moments"
+        reads, name = objective.config.reads, objective.name
+        in_time = reads in ("moments", "patches")
+        masks = objective.streams if reads == "moments" else ()
+        asked = objective.streams if reads == "patches" else ()
         found = Embeddings(
             idx=outputs["idx"],
-            views={} if moments else z,
-            moments=z if moments else {},
-            moments_mask={s: outputs[f"mask/{objective.name}/{s}"] for s in objective.streams} if moments else {},
+            views={} if in_time else z,
+            moments=z if in_time else {},
+            moments_mask={s: outputs[f"mask/{name}/{s}"] for s in masks},
+            patches={s: Patches(outputs[f"patches/{name}/{s}"], outputs[f"asked/{name}/{s}"]) for s in asked},
             present={s: outputs[f"present/{s}"] for s in objective.streams},
             content={s: outputs[f"content/{s}"] for s in objective.streams},
         )

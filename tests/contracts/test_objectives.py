@@ -20,15 +20,12 @@ from tests.contracts.objective_examples import (
     VARIANTS,
     built,
     embeddings,
+    inputs_of,
     own_parameters,
     permuted,
 )
 
 EXAMPLES = DEFAULTS + VARIANTS
-
-
-def inputs_of(found: Embeddings, config: ObjectiveConfig) -> dict[str, Tensor]:
-    return found.moments if config.reads == "moments" else found.views
 
 
 def total(config: ObjectiveConfig, found: Embeddings) -> Tensor:
