@@ -4,8 +4,8 @@ Axes: B samples of a batch, C channels, T time steps, L tokens, D features, S po
 of a patch.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -195,8 +195,12 @@ class PatchEncoder(Protocol):
 
 @dataclass(frozen=True)
 class Modality:
-    """Codec, augment and encoder of one stream, as the pipeline receives them."""
+    """Codec, augment and encoder of one stream, as the pipeline receives them.
+
+    transforms: what an encoder can be asked to recognise, by name, each so strong that it shows.
+    """
 
     codec: Codec
     augment: Augment
     encoder: nn.Module
+    transforms: Mapping[str, Augment] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from pipeline.objectives.momentum_keys import MomentumKeys
 from pipeline.objectives.predictive import Predictive
 from pipeline.objectives.relational import Relational
 from pipeline.objectives.swapped import Swapped
+from pipeline.objectives.transformations import Transformations
 from pipeline.objectives.vicreg import VicReg
 
 AnyObjective = Annotated[
@@ -37,6 +38,7 @@ AnyObjective = Annotated[
     | Factorized
     | Contextual
     | Masked
-    | Forecasting,
+    | Forecasting
+    | Transformations,
     Field(discriminator="kind"),
 ]

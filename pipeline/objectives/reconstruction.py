@@ -58,10 +58,6 @@ class Reconstruction(ObjectiveConfig):
     """Whether each patch is asked for less its mean, by its standard deviation (arXiv 2111.06377)."""
 
     @property
-    def num_views(self) -> int:
-        return 0
-
-    @property
     def reads(self) -> Source:
         return "patches"
 

@@ -13,7 +13,7 @@ from pipeline.types import Embeddings, LossTerms
 Family = Literal[
     "pretext", "contrastive-instance", "contrastive-predictive", "clustering", "regularisation", "relational"
 ]
-Source = Literal["pooled", "moments", "patches", "memory"]
+Source = Literal["pooled", "moments", "patches", "transforms", "memory"]
 Need = Literal["mined", "clusters", "links", "keys"]
 _LEAST_WEIGHT = 1e-6
 
@@ -74,7 +74,7 @@ class ObjectiveConfig(Config):
 
     @property
     def num_views(self) -> int:
-        """Augmented views it needs of each stream it reads; 0 where it makes its own of the signal."""
+        """Views it needs of each stream it reads: augmented ones, unless it reads patches or transforms."""
         return 1
 
     @property
@@ -90,7 +90,8 @@ class ObjectiveConfig(Config):
     @property
     def reads(self) -> Source:
         """What it compares: one projected vector per sample, projected moments, guesses of hidden patches
-        (`Reconstruction`), or the vectors the memory is filled with, in which case it has no projector of its own."""
+        (`Reconstruction`), one projected vector per transform (`Transformations`), or the vectors the memory is filled
+        with, in which case it has no projector of its own."""
         return "pooled"
 
     @property

@@ -1,5 +1,6 @@
-"""Objectives that hide patches, on real sensor encoders: exact resume, any number of workers, other views stay."""
+"""Objectives that make their own views of real sensor series: exact resume, any number of workers, other views stay."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from pipeline.objectives.forecasting import Forecasting
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.masked import Masked
 from pipeline.objectives.spec import ObjectiveConfig, Projection
+from pipeline.objectives.transformations import Transformations
 from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.loop import Fit, FitResult, run_fit
 from pipeline.train.named_objectives import name_objectives
@@ -38,6 +40,8 @@ HIDING: list[ObjectiveConfig] = [
     Masked(projection=HEAD, share=0.3, stretch=1),
     Forecasting(projection=HEAD, normalize_patches=True, streams=("b",)),
 ]
+TELLING = Transformations(projection=HEAD, transforms=("negation", "reversal", "rotation"))
+OWN = [*HIDING, TELLING]
 CONFIG = LONGER.model_copy(update={"epochs": 1})
 ENCODERS = {
     "a": PatchTransformer(patch=4, width=16, depth=1, heads=2, features=12, dropout=0.1),
@@ -69,10 +73,8 @@ def read(idx: np.ndarray) -> Batch:
     return Batch(rows, signals, {name: torch.where(p, rows, -1 - rows) for name, p in present.items()})
 
 
-def make_fit(
-    folder: Path, worker: Worker | None = None, objectives: Sequence[ObjectiveConfig] = (*HIDING, INTRA)
-) -> Fit:
-    task = pretraining(objectives)
+def make_fit(folder: Path, worker: Worker | None = None) -> Fit:
+    task = pretraining([*OWN, INTRA])
     return Fit(
         task=task,
         order=InOrder(SAMPLES, CONFIG.batch_size),
@@ -83,7 +85,7 @@ def make_fit(
         run=Recorded(),  # type: ignore[arg-type]
         identity={},
         seed=0,
-        groups=parameter_groups(task.module, CONFIG.optim),
+        groups=parameter_groups(task.module, CONFIG.optim) + parameter_groups(task.objectives, CONFIG.optim),
     )
 
 
@@ -128,7 +130,7 @@ def outputs_of(objectives: Sequence[ObjectiveConfig], batch: Batch) -> dict[str,
 
 
 def test_other_objectives_keep_their_views() -> None:
-    batch, task, alone = read(np.arange(6)), pretraining([INTRA, *HIDING]), pretraining([INTRA])
+    batch, task, alone = read(np.arange(6)), pretraining([INTRA, *OWN]), pretraining([INTRA])
     task.module.load_state_dict(alone.module.state_dict(), strict=False)
     task.module.eval()
     alone.module.eval()
@@ -136,13 +138,12 @@ def test_other_objectives_keep_their_views() -> None:
 
     assert {name for name in found if name not in expected} == {
         f"{key}/{of}" for of in ("masked/a", "masked/b", "forecasting/b") for key in ("z", "patches", "asked")
-    }
+    } | {"z/transformations/a", "z/transformations/b"}
     assert all(found[name].equal(value) for name, value in expected.items())
 
 
 def test_alone_it_makes_no_augmented_views() -> None:
-    assert [pretraining(HIDING).num_views(stream) for stream in ENCODERS] == [0, 0]
-    assert not [name for name in outputs_of(HIDING, read(np.arange(4))) if name.startswith("z/intra")]
+    assert [pretraining(OWN).num_views(stream) for stream in ENCODERS] == [0, 0]
 
 
 def test_gaps_absent_samples_and_what_the_encoder_saw_are_no_targets() -> None:
@@ -160,7 +161,7 @@ def test_gaps_absent_samples_and_what_the_encoder_saw_are_no_targets() -> None:
 
 
 def test_shapes_do_not_hang_on_who_has_the_stream() -> None:
-    nobody, somebody = outputs_of(HIDING, read(np.arange(0, 12, 3))), outputs_of(HIDING, read(np.arange(4)))
+    nobody, somebody = outputs_of(OWN, read(np.arange(0, 12, 3))), outputs_of(OWN, read(np.arange(4)))
 
     assert {name: value.shape for name, value in nobody.items()} == {n: v.shape for n, v in somebody.items()}
 
@@ -187,6 +188,34 @@ def test_it_learns_more_than_the_mean_of_what_is_hidden(objective: ObjectiveConf
     assert sum(shares[-5:]) / 5 < 0.8
 
 
+def test_it_learns_to_tell_transforms_apart() -> None:
+    task, batch = pretraining([TELLING]), read(np.arange(SAMPLES))
+    optimizer = torch.optim.Adam([*task.module.parameters(), *task.objectives.parameters()], lr=1e-2)
+    losses = []
+    for step in range(30):
+        loss = task.total(task.loss(task.outputs(batch, epoch=step), step=step))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+
+    assert losses[0] == pytest.approx(math.log(4), rel=0.1)
+    assert sum(losses[-5:]) / 5 < 0.8 * math.log(4)
+
+
+def test_a_signal_is_compared_with_every_transform_of_itself() -> None:
+    batch, task = read(np.arange(8)), pretraining([TELLING])
+    task.module.eval()
+    found = task.outputs(batch, epoch=0)["z/transformations/a"]
+    encoder, head = task.module.encoders["a"], task.module.projectors["transformations"]["a"]  # type: ignore[index]
+    signal = batch.signals["a"]
+    negated = Signal(-signal.values, signal.mask, signal.present)
+
+    assert found.shape == (8, 4, HEAD.dim)
+    torch.testing.assert_close(found[:, 0], head(encoder(signal).pooled))
+    torch.testing.assert_close(found[:, 1], head(encoder(negated).pooled))
+
+
 def test_targets_are_exact_in_any_precision() -> None:
     batch = read(np.arange(8))
     expected = outputs_of(HIDING, batch)
@@ -202,3 +231,11 @@ def test_an_encoder_without_patches_is_refused() -> None:
         toy_pretraining(objectives=[INTRA, Masked()])
 
     assert caught.value.field == "objectives.1.streams"
+
+
+def test_a_transform_that_the_stream_has_not_is_refused() -> None:
+    with pytest.raises(ConfigError, match="wobble") as caught:
+        pretraining([TELLING.model_copy(update={"transforms": ("reversal", "wobble")})])
+
+    assert caught.value.field == "objectives.0.transforms"
+    assert "rotation" in caught.value.expected  # type: ignore[operator]
