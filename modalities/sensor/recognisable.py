@@ -17,4 +17,4 @@ def recognisable(channels: int) -> dict[str, Augment]:
     ]
     if channels % 3 == 0:
         found.append(Rotation(max_angle_deg=180.0))
-    return {transform.kind: transform for transform in found}
+    return {each.kind: each for each in found}  # pyright: ignore[reportReturnType] - keeps_time is a ClassVar there
