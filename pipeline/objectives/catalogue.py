@@ -19,6 +19,7 @@ from pipeline.objectives.momentum_keys import MomentumKeys
 from pipeline.objectives.predictive import Predictive
 from pipeline.objectives.relational import Relational
 from pipeline.objectives.swapped import Swapped
+from pipeline.objectives.synchronized import Synchronized
 from pipeline.objectives.transformations import Transformations
 from pipeline.objectives.vicreg import VicReg
 
@@ -39,6 +40,7 @@ AnyObjective = Annotated[
     | Contextual
     | Masked
     | Forecasting
-    | Transformations,
+    | Transformations
+    | Synchronized,
     Field(discriminator="kind"),
 ]
