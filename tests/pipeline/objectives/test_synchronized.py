@@ -22,7 +22,7 @@ def test_loss_is_that_of_the_loop_over_pairs_that_do_not_overlap() -> None:
     found = Embeddings(
         idx, {"imu": first[None], "photo": second[None]}, {"imu": everybody, "photo": PRESENT}, content, spans=spans
     )
-    form, bias = (p.detach() for p in (loss.classifiers["imu-photo"].form.weight, loss.classifiers["imu-photo"].bias))
+    form, bias = (loss.get_parameter(f"classifiers.imu-photo.{name}").detach() for name in ("form.weight", "bias"))
 
     def logit(i: int, j: int) -> float:
         return float((form @ (first[i] / first[i].norm())) @ (second[j] / second[j].norm()) + bias)
