@@ -1,11 +1,12 @@
 """The contract every modality fulfils: Codec (bytes <-> tensor), Augment (views), Encoder (tensor -> embedding).
 
-Axes: B samples of a batch, C channels, T time steps, L tokens, D features, S positions of an encoded sequence.
+Axes: B samples of a batch, C channels, T time steps, L tokens, D features, S positions of an encoded sequence, P values
+of a patch.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -49,11 +50,14 @@ class Signal:
     float32 in [0, 1] as views are, see `scaled`; text (B, L) int64.
     mask: True where observed; sensor (B, C, T), text (B, L); None where every entry is observed.
     present: (B,) bool, False where the sample lacks this stream (its values are then zeros).
+    hidden: (B, T) bool, steps that are there although nothing of them is observed, so that an encoder makes features of
+    them; only what an encoder's `patching` hides has any.
     """
 
     values: Tensor
     mask: Tensor | None
     present: Tensor
+    hidden: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -66,15 +70,17 @@ class Signal:
         if self.values.dtype != torch.uint8:
             return self
         values = self.values.to(torch.float32, memory_format=torch.contiguous_format) / 255.0
-        return Signal(values, self.mask, self.present)
+        return Signal(values, self.mask, self.present, self.hidden)
 
     def select(self, rows: Tensor) -> "Signal":
         """Rows of the batch, by integer index (K,)."""
-        return Signal(self.values[rows], None if self.mask is None else self.mask[rows], self.present[rows])
+        mask, hidden = (None if each is None else each[rows] for each in (self.mask, self.hidden))
+        return Signal(self.values[rows], mask, self.present[rows], hidden)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Signal":
         """`change` of every tensor, for copies to other memory."""
-        return Signal(change(self.values), None if self.mask is None else change(self.mask), change(self.present))
+        mask, hidden = (None if each is None else change(each) for each in (self.mask, self.hidden))
+        return Signal(change(self.values), mask, change(self.present), hidden)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,17 @@ class Encoded:
     pooled: Tensor
     sequence: Tensor
     mask: Tensor
+
+
+@dataclass(frozen=True)
+class Patches:
+    """What a signal shows at every position of its encoded sequence, in the encoder's own units.
+
+    values: (B, S, P) float32; known: (B, S, P) bool, False where nothing was observed or the sample lacks the stream.
+    """
+
+    values: Tensor
+    known: Tensor
 
 
 class Codec(Protocol):
@@ -153,10 +170,37 @@ class Encoder(Protocol):
         ...
 
 
+class Patching(Protocol):
+    """Which part of a signal each position of an encoder's sequence stands for."""
+
+    @property
+    def width(self) -> int:
+        """P, the values of a patch."""
+        ...
+
+    def patches(self, signal: Signal) -> Patches: ...
+
+    def hide(self, signal: Signal, positions: Tensor) -> Signal:
+        """The signal without any value of these positions (B, S) bool, which the encoder still makes features of."""
+        ...
+
+
+@runtime_checkable
+class PatchEncoder(Protocol):
+    """An encoder whose positions can be hidden and asked for."""
+
+    @property
+    def patching(self) -> Patching: ...
+
+
 @dataclass(frozen=True)
 class Modality:
-    """Codec, augment and encoder of one stream, as the pipeline receives them."""
+    """Codec, augment and encoder of one stream, as the pipeline receives them.
+
+    transforms: what an encoder can be asked to recognise, by name, each so strong that it shows.
+    """
 
     codec: Codec
     augment: Augment
     encoder: nn.Module
+    transforms: Mapping[str, Augment] = field(default_factory=dict)

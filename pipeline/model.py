@@ -1,6 +1,6 @@
 """The pretraining model: one encoder per stream, one projector per objective and stream."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -38,9 +38,9 @@ class PretrainModel(nn.Module):
     def __init__(
         self,
         encoders: Mapping[str, nn.Module],
-        projections: Mapping[str, tuple[Projection, Sequence[str]]],
+        projections: Mapping[str, Mapping[str, Projection]],
     ) -> None:
-        """projections: objective name -> (projector configuration, streams it reads)."""
+        """projections: objective name -> stream it reads -> projector configuration."""
         super().__init__()
         self.encoders = nn.ModuleDict(dict(encoders))
         self.projectors = nn.ModuleDict(
@@ -48,10 +48,10 @@ class PretrainModel(nn.Module):
                 objective: nn.ModuleDict(
                     {
                         name: projector(int(encoders[name].width), config)  # pyright: ignore[reportArgumentType] - spec.Encoder
-                        for name in streams
+                        for name, config in streams.items()
                     }
                 )
-                for objective, (config, streams) in projections.items()
+                for objective, streams in projections.items()
             }
         )
 

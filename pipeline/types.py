@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from modalities.spec import Signal
+from modalities.spec import Patches, Signal
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,8 @@ class Embeddings:
 
     views: stream -> (V, B, d) projected embeddings, not normalised.
     moments: stream -> (V, B, S, D) sequence features, only for objectives that ask for them; moments_mask (B, S) bool.
+    patches: stream -> what was hidden from the encoder, for objectives whose moments (1, B, S, P) guess it; 0 and
+    unknown where nothing was.
     present: stream -> (B,) bool. content: stream -> (B,) int64 (see Batch). idx: (B,) int64.
 
     Where an objective needs them: mined, keys: by stream. clusters: stream -> (B, G) int64 pseudo-labels at G
@@ -134,6 +136,7 @@ class Embeddings:
     content: dict[str, Tensor]
     moments: dict[str, Tensor] = field(default_factory=dict)
     moments_mask: dict[str, Tensor] = field(default_factory=dict)
+    patches: dict[str, Patches] = field(default_factory=dict)
     mined: dict[str, Mined] = field(default_factory=dict)
     keys: dict[str, Keys] = field(default_factory=dict)
     clusters: dict[str, Tensor] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from modalities.spec import Encoded, Modality, Signal
 from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.spec import Projection
+from pipeline.objectives.transformations import Transformations
 from pipeline.train.named_objectives import name_objectives
 from pipeline.train.pretraining import Pretraining
 from pipeline.train.surroundings import Surroundings
@@ -54,7 +55,8 @@ def toy_pretraining(
     torch.manual_seed(seed)
     head = Projection(hidden=8, dim=4)
     chosen = objectives or [IntraSample(projection=head), CrossModal(projection=head, weight=2.0)]
-    streams = {name: Modality(codec=None, augment=NoisyView(), encoder=TinyEncoder()) for name in ("a", "b")}  # type: ignore[arg-type]
+    transforms = dict.fromkeys(Transformations().transforms, NoisyView())
+    streams = {name: Modality(None, NoisyView(), TinyEncoder(), transforms) for name in ("a", "b")}  # type: ignore[arg-type]
     named = name_objectives(chosen, list(streams))  # type: ignore[arg-type]
     return Pretraining(streams, named, seed=seed, surroundings=surroundings)  # type: ignore[arg-type]
 

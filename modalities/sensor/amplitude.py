@@ -63,6 +63,19 @@ class Scaling(Config):
         return choose(signal, mean + (signal.values - mean) * gain, mask, draws=draws, chance=self.chance)
 
 
+class Negation(Config):
+    """Readings with the opposite sign, as if the sensor were worn the other way round."""
+
+    keeps_time: ClassVar[bool] = True
+    kind: Literal["negation"] = "negation"
+    """Opposite sign."""
+    chance: float = Field(default=0.5, gt=0, le=1)
+    """Share of samples that are changed."""
+
+    def __call__(self, signal: Signal, draws: Draws) -> Signal:
+        return choose(signal, -signal.values, observed_mask(signal), draws=draws, chance=self.chance)
+
+
 class Rotation(Config):
     """One random three-dimensional rotation of every declared channel triple, as if the device were worn otherwise."""
 

@@ -4,13 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from modalities.sensor.amplitude import ChannelDropout, FrequencyMask, Jitter, Rotation, Scaling, TimeMask
-from modalities.sensor.timing import CropResize, Permutation, TimeShift, TimeWarp
+from modalities.sensor.amplitude import ChannelDropout, FrequencyMask, Jitter, Negation, Rotation, Scaling, TimeMask
+from modalities.sensor.timing import CropResize, Permutation, Reversal, TimeShift, TimeWarp
 from modalities.sensor.tsaug_recipe import TsaugRecipe
 
 AnySensorTransform = Annotated[
     Jitter
     | Scaling
+    | Negation
     | Rotation
     | ChannelDropout
     | TimeMask
@@ -18,6 +19,7 @@ AnySensorTransform = Annotated[
     | CropResize
     | TimeWarp
     | Permutation
+    | Reversal
     | TimeShift
     | TsaugRecipe,
     Field(discriminator="kind"),

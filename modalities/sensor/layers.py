@@ -39,9 +39,7 @@ class Normalize(nn.Module):
         self.width = 2 * channels + sum(channels // 3 if name == "magnitude" else channels for name in derived)
 
     def forward(self, signal: Signal) -> tuple[Tensor, Tensor]:
-        mask = observed_mask(signal)
-        scores = ((signal.values - self.mean) / self.std).clamp(-_CLIP, _CLIP)
-        scores = torch.where(mask, scores, torch.zeros_like(scores))
+        scores, mask = self.scores(signal)
         parts = [scores, mask.to(scores.dtype)]
         if "magnitude" in self.derived:
             parts.append(self._magnitude(signal.values, mask))
@@ -49,7 +47,14 @@ class Normalize(nn.Module):
             change, both = scores.diff(dim=2, prepend=scores[:, :, :1]), mask.clone()
             both[:, :, 1:] &= mask[:, :, :-1]
             parts.append(change * both)
-        return torch.cat(parts, dim=1), mask.any(dim=1, keepdim=True)
+        seen = mask.any(dim=1, keepdim=True)
+        return torch.cat(parts, dim=1), seen if signal.hidden is None else seen | signal.hidden[:, None]
+
+    def scores(self, signal: Signal) -> tuple[Tensor, Tensor]:
+        """Standard scores (B, C, T), 0 where unobserved, and the mask of what is observed."""
+        mask = observed_mask(signal)
+        scores = ((signal.values - self.mean) / self.std).clamp(-_CLIP, _CLIP)
+        return torch.where(mask, scores, torch.zeros_like(scores)), mask
 
     def _magnitude(self, values: Tensor, mask: Tensor) -> Tensor:
         triple = (len(values), -1, 3, values.shape[2])

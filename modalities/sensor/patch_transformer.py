@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from modalities.sensor.codec import SensorSchema
 from modalities.sensor.layers import Derived, Normalize, Pool, PoolHead, check_head
+from modalities.sensor.patching import TimePatching
 from modalities.spec import Config, Encoded, Signal, Statistics
 
 
@@ -82,6 +83,10 @@ class PatchTransformerEncoder(nn.Module):
         self.body = nn.ModuleList(AttentionBlock(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
         self.head = PoolHead(config.width, config.features, pools=config.pools, segments=config.segments)
+
+    @property
+    def patching(self) -> TimePatching:
+        return TimePatching(self.normalize, self.patch)
 
     def forward(self, signal: Signal) -> Encoded:
         x, seen = self.normalize(signal)

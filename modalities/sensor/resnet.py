@@ -3,6 +3,7 @@
 Axes: B samples, C channels, T steps, S positions after striding, D features.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from modalities.sensor.codec import SensorSchema
 from modalities.sensor.layers import Derived, MaskedGroupNorm, Normalize, Pool, PoolHead, check_head
+from modalities.sensor.patching import TimePatching
 from modalities.spec import Config, Encoded, Signal, Statistics
 
 
@@ -94,12 +96,16 @@ class ResNetEncoder(nn.Module):
 
     def __init__(self, config: ResNet, channels: int, statistics: Statistics) -> None:
         super().__init__()
-        self.width = config.features
+        self.width, self.stride = config.features, math.prod(config.strides)
         self.normalize = Normalize(channels, statistics, config.derived)
         self.stem = MaskedConv(self.normalize.width, config.widths[0], config.kernel, stride=config.strides[0])
         self.body = nn.ModuleList(_body(config))
         self.norm = MaskedGroupNorm(config.groups, config.widths[-1])
         self.head = PoolHead(config.widths[-1], config.features, pools=config.pools, segments=config.segments)
+
+    @property
+    def patching(self) -> TimePatching:
+        return TimePatching(self.normalize, self.stride)
 
     def forward(self, signal: Signal) -> Encoded:
         x, seen = self.normalize(signal)

@@ -8,6 +8,7 @@ from modalities.sensor.amplitude import ChannelDropout, Jitter, Scaling
 from modalities.sensor.augment import AnySensorTransform
 from modalities.sensor.codec import SensorCodec, SensorSchema
 from modalities.sensor.encoder import AnySensorEncoder
+from modalities.sensor.recognisable import recognisable
 from modalities.sensor.resnet import ResNet
 from modalities.sensor.timing import CropResize
 from modalities.spec import Config, Modality, Statistics
@@ -32,4 +33,5 @@ class SensorStream(Config):
         """Codec, augmentation and freshly initialised encoder."""
         encoder = self.encoder.build(schema, statistics)
         augment = Compose(self.augment)  # pyright: ignore[reportArgumentType] - keeps_time is a ClassVar there
-        return Modality(codec=SensorCodec(schema, folder), augment=augment, encoder=encoder)
+        transforms = recognisable(len(schema.channels))
+        return Modality(SensorCodec(schema, folder), augment, encoder, transforms=transforms)

@@ -89,6 +89,21 @@ class Permutation(Config):
         return choose(signal, values, mask, draws=draws, chance=self.chance)
 
 
+class Reversal(Config):
+    """The observed length backwards."""
+
+    keeps_time: ClassVar[bool] = False
+    kind: Literal["reversal"] = "reversal"
+    """Backwards."""
+    chance: float = Field(default=0.5, gt=0, le=1)
+    """Share of samples that are changed."""
+
+    def __call__(self, signal: Signal, draws: Draws) -> Signal:
+        steps, length, inside = step_grid(signal)
+        values, mask = resample(signal, torch.where(inside, length - 1 - steps, steps), inside)
+        return choose(signal, values, mask, draws=draws, chance=self.chance)
+
+
 class TimeShift(Config):
     """Rolls the window in time, as a periodic movement seen from another moment."""
 

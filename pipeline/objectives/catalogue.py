@@ -9,14 +9,18 @@ from pipeline.objectives.cocoa import Cocoa
 from pipeline.objectives.contextual import Contextual
 from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.factorized import Factorized
+from pipeline.objectives.forecasting import Forecasting
 from pipeline.objectives.inter import InterSample
 from pipeline.objectives.intra import IntraSample
+from pipeline.objectives.masked import Masked
 from pipeline.objectives.meta_path_views import MetaPathViews
 from pipeline.objectives.moments import Moments
 from pipeline.objectives.momentum_keys import MomentumKeys
 from pipeline.objectives.predictive import Predictive
 from pipeline.objectives.relational import Relational
 from pipeline.objectives.swapped import Swapped
+from pipeline.objectives.synchronized import Synchronized
+from pipeline.objectives.transformations import Transformations
 from pipeline.objectives.vicreg import VicReg
 
 AnyObjective = Annotated[
@@ -33,6 +37,10 @@ AnyObjective = Annotated[
     | Predictive
     | Swapped
     | Factorized
-    | Contextual,
+    | Contextual
+    | Masked
+    | Forecasting
+    | Transformations
+    | Synchronized,
     Field(discriminator="kind"),
 ]

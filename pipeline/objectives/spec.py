@@ -10,8 +10,10 @@ from torch import Tensor
 from modalities.spec import Config
 from pipeline.types import Embeddings, LossTerms
 
-Family = Literal["contrastive-instance", "contrastive-predictive", "clustering", "regularisation", "relational"]
-Source = Literal["pooled", "moments", "memory"]
+Family = Literal[
+    "pretext", "contrastive-instance", "contrastive-predictive", "clustering", "regularisation", "relational"
+]
+Source = Literal["pooled", "moments", "patches", "transforms", "memory"]
 Need = Literal["mined", "clusters", "links", "keys"]
 _LEAST_WEIGHT = 1e-6
 
@@ -22,7 +24,7 @@ class Projection(Config):
     hidden: int = Field(default=256, ge=1)
     """Width of the hidden layer."""
     dim: int = Field(default=128, ge=2)
-    """Size d of the embedding the loss sees."""
+    """Size d of the embedding the loss sees; what guesses patches has their size instead."""
 
 
 class Objective(Protocol):
@@ -72,7 +74,7 @@ class ObjectiveConfig(Config):
 
     @property
     def num_views(self) -> int:
-        """Augmented views it needs of each stream it reads."""
+        """Views it needs of each stream it reads: augmented ones, unless it reads patches or transforms."""
         return 1
 
     @property
@@ -87,7 +89,8 @@ class ObjectiveConfig(Config):
 
     @property
     def reads(self) -> Source:
-        """What it compares: one projected vector per sample, projected moments, or the vectors the memory is filled
+        """What it compares: one projected vector per sample, projected moments, guesses of hidden patches
+        (`Reconstruction`), one projected vector per transform (`Transformations`), or the vectors the memory is filled
         with, in which case it has no projector of its own."""
         return "pooled"
 

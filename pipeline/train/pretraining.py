@@ -1,26 +1,31 @@
 """Self-supervised pretraining as a Task: views -> encoders -> projectors -> objectives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from modalities.draws import Draws
-from modalities.spec import Augment, Encoded, Modality, Signal
+from modalities.spec import Augment, Encoded, Modality, Patches, Signal
 from pipeline.errors import ConfigError
 from pipeline.model import PretrainModel, encode_present, scatter_rows
 from pipeline.objectives.info_nce import normalize
 from pipeline.objectives.inter import InterSampleLoss
+from pipeline.objectives.reconstruction import Reconstruction
 from pipeline.objectives.repel import entries_of
-from pipeline.objectives.spec import Monitored
+from pipeline.objectives.spec import Monitored, Source
 from pipeline.train.false_negatives import false_negative_shares, mined_shares
 from pipeline.train.health import embedding_health
+from pipeline.train.hidden_patches import guessed_patches, patch_projections
 from pipeline.train.kept_memory import KeptMemory
 from pipeline.train.named_objectives import NamedObjective, memory_source
 from pipeline.train.objective_checks import check_objective
 from pipeline.train.surroundings import Surroundings
 from pipeline.train.task import Outputs
+from pipeline.train.views import make_views, recognised
 from pipeline.types import Batch, Embeddings, LossTerms
+
+_OWN_PASS: tuple[Source, ...] = ("patches", "transforms")
 
 
 class Pretraining:
@@ -37,13 +42,26 @@ class Pretraining:
         """surroundings: what is known of samples beyond their signals; None where no objective needs it."""
         self.named, self.seed, self.surroundings = list(objectives), seed, surroundings
         self.augments: dict[str, Augment] = {name: modality.augment for name, modality in modalities.items()}
+        transforms = {name: modality.transforms for name, modality in modalities.items()}
+        self.recognised = {
+            (o.name, s): recognised(o, s, transforms)
+            for o in self.named
+            if o.config.reads == "transforms"
+            for s in o.streams
+        }
         self._check_time()
         memory = None if surroundings is None else surroundings.memory
         self.source = None if memory is None else memory_source(self.named, memory.config.source)
         for objective in self.named:
             check_objective(objective, self.source, surroundings)
         encoders = {name: modality.encoder for name, modality in modalities.items()}
-        projections = {o.name: (o.config.projection, o.streams) for o in self.named if o.config.reads != "memory"}
+        projections = {
+            o.name: patch_projections(o, encoders)
+            if o.config.reads == "patches"
+            else dict.fromkeys(o.streams, o.config.projection)
+            for o in self.named
+            if o.config.reads != "memory"
+        }
         self.module = PretrainModel(encoders, projections)
         self.losses = {o.name: o.config.build(o.streams) for o in self.named}
         self.objectives = nn.ModuleDict({n: loss for n, loss in self.losses.items() if isinstance(loss, nn.Module)})
@@ -62,36 +80,55 @@ class Pretraining:
 
     def num_views(self, stream: str) -> int:
         """Views needed of a stream: the most any objective that reads it asks for; a momentum key is one more."""
-        least = 2 if self.kept is not None and self.kept.momentum is not None else 1
-        return max([least, *(o.config.num_views for o in self.named if stream in o.streams)])
+        least = 2 if self.kept is not None and self.kept.momentum is not None else 0
+        compared = [o.config.num_views for o in self.named if stream in o.streams and o.config.reads not in _OWN_PASS]
+        return max([least, *compared]) if compared else 0
 
     def outputs(self, batch: Batch, *, epoch: int) -> Outputs:
         results: Outputs = {"idx": batch.idx}
         for stream in sorted({s for objective in self.named for s in objective.streams}):
             signal = batch.signals[stream]
             results[f"present/{stream}"], results[f"content/{stream}"] = signal.present, batch.content[stream]
-            views = self._views(stream, signal, batch.idx, epoch=epoch)
-            encoded = encode_present(self.module.encoders[stream], views)
+            if self.num_views(stream) > 0:
+                results |= self._of_views(stream, signal, batch.idx, epoch=epoch)
             for objective in self.named:
-                if stream in objective.streams and objective.config.reads != "memory":
-                    results |= self._project(objective, stream, encoded, signal)
-            if self.kept is not None and stream in self.kept.streams:
-                results |= self.kept.key(stream, views.select(torch.arange(len(views) - len(signal), len(views))))
+                if stream in objective.streams and objective.config.reads in _OWN_PASS:
+                    draws = self._draws(f"view/{objective.name}/{stream}", batch.idx, epoch)
+                    results |= self._own_pass(objective, stream, signal, draws)
         return results
 
-    def _views(self, stream: str, signal: Signal, idx: Tensor, *, epoch: int) -> Signal:
-        """(V * B, ...) all views, view-major."""
-        augment, seed = self.augments[stream], self.seed
-        with torch.autocast(idx.device.type, enabled=False):  # views are data: float32 whatever the encoder computes in
-            made = [
-                augment(signal, Draws.keyed(idx, seed=seed, purpose=f"view/{stream}", epoch=epoch, view=view))
-                for view in range(self.num_views(stream))
-            ]
-        mask = None if made[0].mask is None else torch.cat([v.mask for v in made if v.mask is not None])
-        return Signal(torch.cat([v.values for v in made]), mask, torch.cat([v.present for v in made]))
+    def _draws(self, purpose: str, idx: Tensor, epoch: int) -> Callable[[int], Draws]:
+        """Draws of each view."""
+        return lambda view: Draws.keyed(idx, seed=self.seed, purpose=purpose, epoch=epoch, view=view)
 
-    def _project(self, objective: NamedObjective, stream: str, encoded: Encoded | None, signal: Signal) -> Outputs:
-        views = self.num_views(stream)
+    def _of_views(self, stream: str, signal: Signal, idx: Tensor, *, epoch: int) -> Outputs:
+        results: Outputs = {}
+        number = self.num_views(stream)
+        views = make_views([self.augments[stream]] * number, signal, self._draws(f"view/{stream}", idx, epoch))
+        encoded = encode_present(self.module.encoders[stream], views)
+        for objective in self.named:
+            if stream in objective.streams and objective.config.reads in ("pooled", "moments"):
+                results |= self._project(objective, stream, encoded, signal, views=number)
+        if self.kept is not None and stream in self.kept.streams:
+            results |= self.kept.key(stream, views.select(torch.arange(len(views) - len(signal), len(views))))
+        return results
+
+    def _own_pass(
+        self, objective: NamedObjective, stream: str, signal: Signal, draws: Callable[[int], Draws]
+    ) -> Outputs:
+        """What is hidden or transformed for one objective is as ever for the others."""
+        config, encoder = objective.config, self.module.encoders[stream]
+        if isinstance(config, Reconstruction):
+            head = self.module.projectors[objective.name][stream]  # pyright: ignore[reportIndexIssue]
+            found = guessed_patches(config, encoder, head, signal, draws(0))
+            return {f"{key}/{objective.name}/{stream}": value for key, value in found.items()}
+        makers = self.recognised[objective.name, stream]
+        encoded = encode_present(encoder, make_views(makers, signal, draws))
+        return self._project(objective, stream, encoded, signal, views=len(makers))
+
+    def _project(
+        self, objective: NamedObjective, stream: str, encoded: Encoded | None, signal: Signal, *, views: int
+    ) -> Outputs:
         present = signal.present.repeat(views)
         head = self.module.projectors[objective.name][stream]  # pyright: ignore[reportIndexIssue]
         moments = objective.config.reads == "moments"
@@ -116,12 +153,16 @@ class Pretraining:
         """The gathered outputs as this objective sees them at this step."""
         reader = self.source if objective.config.reads == "memory" and self.source is not None else objective
         z = {s: outputs[f"z/{reader.name}/{s}"].transpose(0, 1) for s in objective.streams}
-        moments = objective.config.reads == "moments"
+        reads, name = objective.config.reads, objective.name
+        in_time = reads in ("moments", "patches")
+        masks = objective.streams if reads == "moments" else ()
+        asked = objective.streams if reads == "patches" else ()
         found = Embeddings(
             idx=outputs["idx"],
-            views={} if moments else z,
-            moments=z if moments else {},
-            moments_mask={s: outputs[f"mask/{objective.name}/{s}"] for s in objective.streams} if moments else {},
+            views={} if in_time else z,
+            moments=z if in_time else {},
+            moments_mask={s: outputs[f"mask/{name}/{s}"] for s in masks},
+            patches={s: Patches(outputs[f"patches/{name}/{s}"], outputs[f"asked/{name}/{s}"]) for s in asked},
             present={s: outputs[f"present/{s}"] for s in objective.streams},
             content={s: outputs[f"content/{s}"] for s in objective.streams},
         )

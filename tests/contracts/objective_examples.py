@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modalities.spec import Patches
 from pipeline.objectives.catalogue import AnyObjective
 from pipeline.objectives.cocoa import Cocoa
 from pipeline.objectives.contextual import Contextual
 from pipeline.objectives.cross import CrossModal
+from pipeline.objectives.info_nce import precise
 from pipeline.objectives.inter import InterSample
 from pipeline.objectives.intra import IntraSample
+from pipeline.objectives.masked import Masked
 from pipeline.objectives.meta_path_views import MetaPathViews
 from pipeline.objectives.moments import Moments
 from pipeline.objectives.predictive import Predictive
@@ -48,6 +51,7 @@ _VARIANTS: list[ObjectiveConfig] = [
     Moments(soft=0.5),
     Cocoa(form="sum"),
     Contextual(future="own"),
+    Masked(normalize_patches=True),
     Predictive(target="key"),
     Predictive(target="key", across="streams"),
     *(member.model_validate({"across": "streams"}) for member in MEMBERS if "across" in member.model_fields),
@@ -68,6 +72,11 @@ def built(config: ObjectiveConfig, found: Embeddings) -> Objective:
 def own_parameters(loss: Objective) -> list[nn.Parameter]:
     """What an objective learns itself, such as predictors and prototypes."""
     return list(loss.parameters()) if isinstance(loss, nn.Module) else []
+
+
+def inputs_of(found: Embeddings, config: ObjectiveConfig) -> dict[str, Tensor]:
+    """What the objective compares, by stream."""
+    return found.moments if config.reads in ("moments", "patches") else found.views
 
 
 def embeddings(config: ObjectiveConfig, *, dtype: torch.dtype = torch.float64, absent: bool = False) -> Embeddings:
@@ -96,12 +105,15 @@ def embeddings(config: ObjectiveConfig, *, dtype: torch.dtype = torch.float64, a
         links=Links((rows[:, None] // 2 == rows // 2).float() - torch.eye(BATCH), ~torch.eye(BATCH, dtype=torch.bool)),
         spans=spans,
     )
+    hidden = 2 * precise(found.moments[STREAMS[0]][0].detach())
+    known = torch.ones_like(hidden, dtype=torch.bool)
     pattern = functional.normalize(found.views[STREAMS[0]][0].detach().float(), dim=1)
     queue = functional.normalize(torch.randn(CANDIDATES, DIM, generator=generator), dim=1)
     bank = functional.normalize(pattern[torch.arange(CANDIDATES) % BATCH] + 0.3 * queue, dim=1)
     keys = Keys(pattern, queue, content=torch.arange(CANDIDATES) + 4, spans=None)
     mined = {name: _mined(pattern, bank, present[name]) for name in STREAMS}
-    return replace(found, mined=mined, keys=dict.fromkeys(STREAMS, keys))
+    patches = dict.fromkeys(STREAMS, Patches(hidden, known))
+    return replace(found, mined=mined, keys=dict.fromkeys(STREAMS, keys), patches=patches)
 
 
 def _mined(pattern: Tensor, candidates: Tensor, present: Tensor) -> Mined:
@@ -121,6 +133,7 @@ def permuted(found: Embeddings, order: Tensor) -> Embeddings:
         views={name: z[:, order] for name, z in found.views.items()},
         moments={name: z[:, order] for name, z in found.moments.items()},
         moments_mask={name: mask[order] for name, mask in found.moments_mask.items()},
+        patches={name: Patches(p.values[order], p.known[order]) for name, p in found.patches.items()},
         present={name: mask[order] for name, mask in found.present.items()},
         content={name: content[order] for name, content in found.content.items()},
         clusters={name: labels[order] for name, labels in found.clusters.items()},

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from modalities.spec import Config, Encoded, Signal
+from modalities.spec import Config, Encoded, PatchEncoder, Signal
 from tests.contracts.stream_examples import ENCODERS, encoder_of, present_of
 
 
@@ -87,3 +87,26 @@ def test_bfloat16_autocast_gives_nearly_the_same_features(
 
     assert actual.isfinite().all()
     assert (actual - expected).norm() < 0.05 * expected.norm()
+
+
+@pytest.mark.parametrize(("kind", "config"), ENCODERS)
+def test_hidden_positions_have_features_that_know_nothing_of_their_values(
+    kind: str, config: type[Config], folders: dict[str, Path]
+) -> None:
+    encoder, signal = encoder_of(kind, config, folders).eval(), present_of(kind, folders)
+    if not isinstance(encoder, PatchEncoder):
+        pytest.skip("declares no patches")
+    patches = encoder.patching.patches(signal)
+    real = patches.known.any(dim=2)
+    hidden = real & (torch.arange(real.shape[1]) % 3 == 1)
+    view = encoder.patching.hide(signal, hidden)
+    lying = torch.where(view.mask, signal.values, signal.values + 7)  # only what is hidden or unobserved
+    other = encoder.patching.hide(Signal(lying, signal.mask, signal.present), hidden)
+
+    assert patches.values.shape == (*real.shape, encoder.patching.width)
+    assert real.equal(encoder(signal).mask)
+    assert real.equal(encoder(view).mask)
+    assert encoder(view).sequence[hidden].abs().amax(dim=1).min() > 0
+    torch.testing.assert_close(encoder(other).sequence, encoder(view).sequence, rtol=0, atol=0)
+    assert not encoder.patching.patches(view).known[hidden].any()
+    assert encoder.patching.patches(view).values[~hidden].equal(patches.values[~hidden])

@@ -14,7 +14,7 @@ from pipeline.errors import Problems
 from pipeline.objectives.catalogue import AnyObjective
 from pipeline.objectives.spec import ObjectiveConfig
 from pipeline.types import Embeddings
-from tests.contracts.objective_examples import BATCH, DEFAULTS, VARIANTS, built, embeddings, permuted
+from tests.contracts.objective_examples import BATCH, DEFAULTS, VARIANTS, built, embeddings, inputs_of, permuted
 
 
 class _Recipe(Config):
@@ -86,5 +86,5 @@ def test_a_loss_is_finite_or_its_temperature_is_refused(
     loss.backward()
 
     assert loss.isfinite()
-    for z in (found.moments if chosen.reads == "moments" else found.views).values():
+    for z in inputs_of(found, chosen).values():
         assert z.grad is None or z.grad.isfinite().all()
