@@ -174,6 +174,11 @@ class Recipe(Config):
     """The pretraining stage."""
     pretrained: str | None = Field(default=None, min_length=1)
     """Another pretraining that probe and finetune start from: its run folder or MLflow run id; None: this run's own."""
+    pretrained_streams: dict[str, str] = Field(default_factory=dict)
+    """Stream of this recipe -> stream of that pretraining whose encoder it starts from, where their names differ."""
+    pretrained_subjects: Literal["same", "other"] = "same"
+    """Who a subject of that pretraining's data set is that one of this data set is called alike: `other` people where
+    both merely count from 1 on; the same ones must not be in the test split."""
     probe: ProbeConfig = ProbeConfig()
     """The probe stage."""
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -238,7 +243,11 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _known_names(self) -> "Recipe":
-        named = {f"subsets.{number}": subset for number, subset in enumerate(self.subsets or ())}
+        if self.pretrained_streams and self.pretrained is None:
+            raise ValueError("pretrained_streams needs pretrained, the run that these streams are of")
+        named = {"pretrained_streams": tuple(self.pretrained_streams)} | {
+            f"subsets.{number}": subset for number, subset in enumerate(self.subsets or ())
+        }
         for where, names in {**named, "leak.allow": self.leak.allow, "handmade": tuple(self.handmade)}.items():
             if unknown := sorted(set(names) - set(self.streams)):
                 raise ValueError(f"{where} names unknown streams {unknown}; known: {sorted(self.streams)}")

@@ -12,6 +12,7 @@ from jobs.configs import Recipe
 from jobs.leak_audit import audit_pretraining
 from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.stages import Context
+from jobs.transfer import transfer
 from jobs.tuned import classifier_hash
 from modalities.spec import Modality
 from pipeline.evaluate.class_loss import ClassLoss, class_loss
@@ -32,12 +33,13 @@ def finetune(context: Context) -> Result:
         return {"skipped": "the recipe has no finetune section or no label", "metrics": {}}
     dataset = open_dataset(source_of(recipe))
     audit_pretraining(recipe, dataset, pretraining_of(recipe, context.folder))
-    tensors = pretrained_encoders(recipe, context.folder)
+    tensors, moved = pretrained_encoders(recipe, context.folder), transfer(recipe, context.folder, dataset)
+    moved.show(Console())
     metrics: Result = {}
     reports: Result = {}
     for percent in config.percents:
         samples = labelled_samples(recipe, dataset, percent)
-        tuned, reports[f"{percent:g}"] = _finetuned(context, dataset, samples, tensors)
+        tuned, reports[f"{percent:g}"] = _finetuned(context, moved.dataset, samples, tensors)
         metrics |= {f"finetune/{percent:g}/{name}": value for name, value in tuned.items()}
         if config.supervised_control:
             control = _supervised(context, dataset, samples)
@@ -48,6 +50,7 @@ def finetune(context: Context) -> Result:
         "classes": [*classes],
         "streams": [*streams],
         "weights": reports,
+        "channels": {name: {key: [*names] for key, names in found.items()} for name, found in moved.channels.items()},
         "metrics": metrics,
     }
 
