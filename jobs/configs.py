@@ -18,6 +18,7 @@ from pipeline.errors import ConfigError
 from pipeline.evaluate.evaluate_config import EvaluateConfig
 from pipeline.evaluate.finetune_config import FinetuneConfig
 from pipeline.evaluate.probe_config import ProbeConfig
+from pipeline.evaluate.regression_config import RegressionConfig
 from pipeline.evaluate.sensor_statistics import SensorStatistics
 from pipeline.memory.config import MemoryConfig
 from pipeline.objectives.catalogue import AnyObjective
@@ -181,6 +182,8 @@ class Recipe(Config):
     both merely count from 1 on; the same ones must not be in the test split."""
     probe: ProbeConfig = ProbeConfig()
     """The probe stage."""
+    regression: RegressionConfig | None = None
+    """Numbers that the probe stage predicts beside the label; None predicts none."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """The evaluate stage, which reads what the probe stage stored."""
     handmade: dict[str, SensorStatistics] = Field(default_factory=dict)
@@ -243,6 +246,8 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _known_names(self) -> "Recipe":
+        if self.regression is not None and self.label is None:
+            raise ValueError("regression needs a label beside it: the probe stage is skipped where label is null")
         if self.pretrained_streams and self.pretrained is None:
             raise ValueError("pretrained_streams needs pretrained, the run that these streams are of")
         named = {"pretrained_streams": tuple(self.pretrained_streams)} | {
@@ -261,7 +266,9 @@ class Recipe(Config):
     def _ingested_columns(self) -> "Recipe":
         if (ingest := self.data.ingest) is None:
             return self
+        targets = () if self.regression is None else self.regression.targets
         for key, name, where, known in (
+            *(("regression.targets", target, "labels", ingest.labels) for target in targets),
             ("label", self.label, "labels", ingest.labels),
             ("subject", self.subject, "groups", ingest.groups),
             ("evaluate.session", self.evaluate.session, "groups", ingest.groups),

@@ -58,15 +58,12 @@ def test_few_channels_in_another_order_are_absent_channels_of_the_same_series(
     mask = imu.mask.clone()
     mask[:, [1, 3, 5]] = False
     expected = pooled_features(encoders, {"imu": Signal(imu.values, mask, imu.present)})["imu"]
-    table = read_features(other.folder.path / "probe" / "features.parquet", encoder_hash=tables(found)["probe"])
+    made = cast(dict[str, str], found["tables"])
+    table = read_features(other.folder.path / "probe" / "features.parquet", encoder_hash=made["probe"])
 
     np.testing.assert_allclose(table.values["imu"], expected.numpy(), atol=1e-5)
     assert found["channels"] == {"imu": {"absent": ["acc_y", "gyr_x", "gyr_z"], "left_out": []}}
     assert "absent acc_y, gyr_x, gyr_z" in capsys.readouterr().err
-
-
-def tables(found: dict[str, object]) -> dict[str, str]:
-    return cast(dict[str, str], found["tables"])
 
 
 def test_the_pretraining_needs_its_data_set_no_longer(folder: Path) -> None:
