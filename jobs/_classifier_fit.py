@@ -14,6 +14,7 @@ from pipeline.evaluate.best_epoch import BestEpoch
 from pipeline.evaluate.finetune import Classification, layerwise_groups
 from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.loop import Fit, run_fit
+from pipeline.train.optim import parameter_groups
 from pipeline.types import Batch
 from pipeline.worker import SingleWorker
 
@@ -60,7 +61,8 @@ def fit_classifier(
                     learning_rate=config.optim.learning_rate,
                     decay=decay,
                     weight_decay=config.optim.weight_decay,
-                ),
+                )
+                + parameter_groups(task.objectives, config.optim),
                 stop=(folder / STOP_FILE).exists,
                 after_epoch=lambda epoch: best is not None and best.exhausted,
             )

@@ -1,7 +1,10 @@
 """Fine-tune stage: train encoders with labels, from pretrained and (the control) from random weights, equal budgets."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from jobs._classifier_fit import fit_classifier
@@ -14,16 +17,29 @@ from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.stages import Context
 from jobs.transfer import transfer
 from jobs.tuned import classifier_hash
+from modalities.draws import derive_seed
 from modalities.spec import Modality
+from pipeline.errors import ConfigError
 from pipeline.evaluate.class_loss import ClassLoss, class_loss
 from pipeline.evaluate.classifier_metrics import classifier_metrics
-from pipeline.evaluate.finetune import Classification
+from pipeline.evaluate.finetune import Classification, Supervision
 from pipeline.evaluate.finetune_config import FinetuneConfig
+from pipeline.evaluate.gain import Gain, paired
+from pipeline.evaluate.results import FUSED
 from pipeline.evaluate.scores import group_interval
 from pipeline.evaluate.temperature import fit_temperature
 from pipeline.evaluate.weights import load_weights
+from pipeline.heads.spec import Attribute
 
 Result = dict[str, JsonValue]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Metrics by name, and what was right of the labelled test samples, float32 (N,)."""
+
+    metrics: dict[str, float]
+    correct: NDArray[np.float32]
 
 
 def finetune(context: Context) -> Result:
@@ -37,51 +53,75 @@ def finetune(context: Context) -> Result:
     moved.show(Console())
     metrics: Result = {}
     reports: Result = {}
+    found: list[Gain] = []
     for percent in config.percents:
         samples = labelled_samples(recipe, dataset, percent)
         tuned, reports[f"{percent:g}"] = _finetuned(context, moved.dataset, samples, tensors)
-        metrics |= {f"finetune/{percent:g}/{name}": value for name, value in tuned.items()}
+        metrics |= {f"finetune/{percent:g}/{name}": value for name, value in tuned.metrics.items()}
         if config.supervised_control:
             control = _supervised(context, dataset, samples)
-            metrics |= {f"control/supervised/fused/{percent:g}/{name}": value for name, value in control.items()}
+            metrics |= {f"control/supervised/fused/{percent:g}/{n}": value for n, value in control.metrics.items()}
+            found += _gain(recipe, dataset, samples, tuned, control)
+    metrics |= {name: value for gain in found for name, value in gain.metrics().items()}
     classes, streams = dataset.manifest.labels[recipe.label], _streams(recipe)
     return {
         "label": recipe.label,
         "classes": [*classes],
         "streams": [*streams],
+        "trained_with": config.head.model_dump(mode="json"),
         "weights": reports,
-        "channels": {name: {key: [*names] for key, names in found.items()} for name, found in moved.channels.items()},
+        "gains": [gain.model_dump() for gain in found],
+        "channels": {name: {key: [*names] for key, names in own.items()} for name, own in moved.channels.items()},
         "metrics": metrics,
     }
 
 
+def _gain(recipe: Recipe, dataset: Dataset, samples: LabelledSamples, tuned: Scored, control: Scored) -> list[Gain]:
+    """Over the same network from scratch, where it is known which test samples belong together."""
+    if recipe.subject is None:
+        return []
+    groups = dataset.index.group(recipe.subject)[samples.test].astype(str)
+    compared = Gain(
+        method="finetune",
+        subset=FUSED,
+        percent=samples.percent,
+        shots=None,
+        control="supervised",
+        num_controls=1,
+        num_groups=len(np.unique(groups)),
+        difference=tuned.metrics["accuracy"] - control.metrics["accuracy"],
+    )
+    rng = np.random.default_rng(derive_seed(recipe.seed, "gain", f"finetune/{samples.percent:g}"))
+    return [paired(compared, tuned.correct, control.correct, groups, rng=rng)]
+
+
 def _finetuned(
     context: Context, dataset: Dataset, samples: LabelledSamples, tensors: dict[str, torch.Tensor]
-) -> tuple[dict[str, float], Result]:
-    """Metrics of the pretrained encoders after training, and what is known of the weights."""
+) -> tuple[Scored, Result]:
+    """Scores of the pretrained encoders after training, and what is known of the weights."""
     config = _config(context.recipe)
     task = classification(context, dataset, class_loss(config, samples.class_counts()), blocks=config.blocks)
     counts = load_weights(task.module.encoders, tensors).counts()
     context.spool.params({f"weights/{name}": count for name, count in counts.items()})
-    metrics = _trained(context, dataset, task, samples, method="finetune", decay=config.layer_decay)
+    scored = _trained(context, dataset, task, samples, method="finetune", decay=config.layer_decay)
     report: Result = {
         **counts,
         "trained": classifier_hash(task.module.state_dict()),
-        "temperature": metrics.get("temperature"),
+        "temperature": scored.metrics.get("temperature"),
         "validation_samples": len(samples.validation),
     }
-    return metrics, report
+    return scored, report
 
 
-def _supervised(context: Context, dataset: Dataset, samples: LabelledSamples) -> dict[str, float]:
-    """Metrics of the same network, all of it trained from random weights."""
+def _supervised(context: Context, dataset: Dataset, samples: LabelledSamples) -> Scored:
+    """Scores of the same network, all of it trained from random weights."""
     task = classification(context, dataset, class_loss(_config(context.recipe), samples.class_counts()))
     return _trained(context, dataset, task, samples, method="supervised", decay=1.0)
 
 
 def _trained(
     context: Context, dataset: Dataset, task: Classification, samples: LabelledSamples, *, method: str, decay: float
-) -> dict[str, float]:
+) -> Scored:
     """Train, calibrate on validation samples where there are labelled ones, and score on the test split once."""
     recipe, name = context.recipe, f"{method}-{samples.percent:g}"
     read = batch_reader(dataset, _streams(recipe), recipe.label)
@@ -91,15 +131,16 @@ def _trained(
         temperature = fit_temperature(task.logits(read, samples.validation), samples.classes(samples.validation))
     logits, y = task.logits(read, samples.test), samples.classes(samples.test)
     metrics = classifier_metrics(logits, y, temperature=temperature)
+    correct = (logits.argmax(dim=1) == y).float().numpy()
     if recipe.subject is not None:
-        groups, hits = dataset.index.group(recipe.subject)[samples.test].astype(str), logits.argmax(dim=1) == y
-        interval = group_interval(hits.double().numpy(), groups, rng=np.random.default_rng(recipe.seed))
+        groups = dataset.index.group(recipe.subject)[samples.test].astype(str)
+        interval = group_interval(correct, groups, rng=np.random.default_rng(recipe.seed))
         if interval is not None:
             metrics |= {"accuracy_low": interval[0], "accuracy_high": interval[1]}
     if best is not None:
         metrics["best_epoch"] = best.number
     _show(context, name, metrics)
-    return metrics
+    return Scored(metrics, correct)
 
 
 def _show(context: Context, name: str, metrics: dict[str, float]) -> None:
@@ -119,14 +160,29 @@ def classification(context: Context, dataset: Dataset, loss: ClassLoss, *, block
     """The task of the fine-tune stage, with random weights. blocks: number of last ones that are trained, or all."""
     recipe = context.recipe
     modalities: dict[str, Modality] = build_modalities(recipe, dataset, seed=recipe.seed)
+    head = _config(recipe).head
+    attributes = {name: _attribute(dataset, name) for name in head.attribute_columns}
     return Classification(
         {name: modalities[name] for name in _streams(recipe)},
-        len(dataset.manifest.labels[str(recipe.label)]),
-        loss,
+        Supervision(len(dataset.manifest.labels[str(recipe.label)]), loss, head, attributes),
         seed=recipe.seed,
         augment=_config(recipe).augment,
         blocks=blocks,
     )
+
+
+def _attribute(dataset: Dataset, name: str) -> Attribute:
+    """Raises ConfigError where the data set has no such column."""
+    known = dataset.manifest.labels
+    if name not in known:
+        raise ConfigError(
+            f"{name!r} is no label column",
+            code="CONFIG_VALUE",
+            field="finetune.head.attributes",
+            expected=sorted(known),
+            got=name,
+        )
+    return Attribute(torch.from_numpy(dataset.index.labels(name)), len(known[name]))
 
 
 def _streams(recipe: Recipe) -> list[str]:

@@ -8,12 +8,13 @@ from jobs._provenance import provenance
 from jobs._run_folder import RunFolder, numbers
 from jobs.configs import Recipe
 from jobs.served.bundle import Bundle, BundledHead
+from jobs.stored_gains import stored_gains
 from modalities.catalogue import AnySchema
 from modalities.image.codec import ImageSchema
 from modalities.sensor.codec import SensorSchema
 from modalities.text.codec import TextSchema
 from pipeline.data.manifest import Manifest
-from pipeline.evaluate.gain import Gain, read_gains
+from pipeline.evaluate.gain import Gain
 from pipeline.evaluate.results import ResultRow, rows_from_metrics
 from pipeline.evaluate.verdict import verdict
 
@@ -27,7 +28,7 @@ def model_card(recipe: Recipe, folder: RunFolder, manifest: Manifest, bundle: Bu
         *_use(bundle, uri),
         *_inputs(bundle),
         *_origin(manifest, bundle),
-        *_results(rows, read_gains((folder.result("probe") or {}).get("gains"))),
+        *_results(rows, stored_gains(folder)),
         *_limits(recipe, folder, manifest, bundle),
     ]
     return "\n\n".join(line.rstrip() for line in lines) + "\n"

@@ -12,6 +12,7 @@ from jobs._run_folder import RunFolder, numbers, read_json
 from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
 from jobs.stages import Context
+from jobs.stored_gains import stored_gains
 from modalities.spec import Signal
 from modalities.text.codec import TextCodec
 from pipeline.config import to_json
@@ -21,7 +22,6 @@ from pipeline.evaluate.cluster_choice import ChosenCluster
 from pipeline.evaluate.cluster_study import ClusterStudy, read_study
 from pipeline.evaluate.evaluation_rows import EvaluationRow, evaluation_rows
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
-from pipeline.evaluate.gain import read_gains
 from pipeline.evaluate.regression_lines import regression_lines
 from pipeline.evaluate.relation_recovery import read_recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, read_relations
@@ -58,7 +58,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         description=recipe.description,
         rows=rows_from_metrics(numbers(folder.metrics(("probe", "finetune")))),
         regression=regression_lines(numbers(folder.metrics(("probe",)))),
-        gains=read_gains(probed.get("gains")),
+        gains=stored_gains(folder),
         history=_history(folder),
         maps=_maps(drawn),
         confusions=_confusions(drawn),
@@ -70,7 +70,13 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         evaluation=_evaluated(folder),
         refused=_refused(folder),
         chance=_number(probed.get("chance")),
-        warnings=[*_texts(probed.get("warnings")), *_collapsed(folder), *_nuisances(relations), *_leaks(recipe)],
+        warnings=[
+            *_texts(probed.get("warnings")),
+            *_collapsed(folder),
+            *_nuisances(relations),
+            *_supervising(recipe, relations),
+            *_leaks(recipe),
+        ],
         provenance=_provenance(manifest, folder),
         config=yaml.safe_dump(to_json(recipe), sort_keys=False, allow_unicode=True),
     )
@@ -154,6 +160,16 @@ def _nuisances(relations: dict[str, RelationSummary]) -> list[str]:
         f"The relation {name} encodes nuisance columns only: training on it teaches the nuisance."
         for name, relation in relations.items()
         if relation.is_nuisance
+    ]
+
+
+def _supervising(recipe: Recipe, relations: dict[str, RelationSummary]) -> list[str]:
+    used = {objective.related for objective in recipe.objectives if objective.weight > 0}
+    return [
+        f"Pretraining used the relation {name}, which is built from a label column: this run is weakly supervised, and "
+        "the controls were not given that column."
+        for name, relation in relations.items()
+        if name in used and relation.findings.get("uses_label")
     ]
 
 

@@ -17,10 +17,10 @@ from jobs._tracking import RunIdentity, Tracking, tracked
 from jobs.configs import Recipe
 from jobs.ingest import ingest_recipe
 from jobs.stages import STAGES, Context
+from jobs.stored_gains import stored_gains
 from pipeline.config import load_config, to_json
 from pipeline.credentials import redact
 from pipeline.errors import ConfigError, KindredError, Preempted
-from pipeline.evaluate.gain import read_gains
 from pipeline.evaluate.regression_lines import regression_lines
 from pipeline.evaluate.results import rows_from_metrics
 from pipeline.evaluate.verdict import gain_lines
@@ -56,7 +56,7 @@ def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages
         write_json(folder.path / "result.json", result)
     if rows := rows_from_metrics(numbers(metrics)):
         Console().results(rows, title=f"{recipe.name}: test accuracy, %")
-        for line in gain_lines(read_gains((folder.result("probe") or {}).get("gains")), rows):
+        for line in gain_lines(stored_gains(folder), rows):
             Console().line(line)
         if lines := regression_lines(numbers(metrics)):
             show_regression(Console(), lines, title=f"{recipe.name}: R2 of ridge probes, test split")

@@ -43,7 +43,7 @@ def tuned_classifier(folder: RunFolder, percent: float | None) -> tuple[BundledH
             got=got,
             fix="restore it, or delete finetune/result.json and type the finetune command again",
         )
-    head = {key: result[key] for key in ("label", "classes", "streams")}
+    head = {key: result[key] for key in ("label", "classes", "streams", "trained_with") if key in result}
     head |= {"percent": float(chosen), "temperature": known.get("temperature")}
     return BundledHead.model_validate(head), tensors
 

@@ -19,6 +19,8 @@ from pipeline.errors import CheckpointError
 from pipeline.evaluate.finetune import Classifier
 from pipeline.evaluate.fitted_fusion import Fusion
 from pipeline.evaluate.weights import load_weights
+from pipeline.heads.catalogue import AnyHead
+from pipeline.heads.linear import Linear
 from pipeline.serve.request import ServedStream
 from pipeline.serve.served_model import Head, ServedModel
 
@@ -53,6 +55,8 @@ class BundledHead(Config):
     """Share of the labelled training split it was trained with."""
     temperature: float | None = Field(default=None, gt=0)
     """What its logits are divided by, fitted on validation groups; None: its probabilities are not calibrated."""
+    trained_with: AnyHead = Linear()
+    """Head it was trained with, whose classifier it has."""
 
 
 class Bundle(Config):
@@ -103,7 +107,7 @@ def _head(folder: Path, bundle: Bundle, tensors: Mapping[str, Tensor]) -> Head |
     if bundle.head is None:
         return None
     own = {name: _modality(folder, bundle, name).encoder for name in bundle.head.streams}
-    classifier = Classifier(own, len(bundle.head.classes))
+    classifier = Classifier(own, len(bundle.head.classes), head=bundle.head.trained_with)
     load_weights(classifier, _below("classifier.", tensors))
     return Head(classifier, bundle.head.classes, bundle.head.temperature)
 

@@ -38,7 +38,7 @@ def class_loss(config: FinetuneConfig, counts: Tensor) -> ClassLoss:
     """The loss that a configuration asks for. counts: (K,) labelled training samples of each class."""
     return ClassLoss(
         config.loss,
-        config.label_smoothing,
+        config.label_smoothing if config.head.reads_class_loss else 0.0,
         weights=inverse_frequencies(counts) if config.balance == "weights" else None,
         log_priors=log_priors(counts) if config.balance == "logit_adjustment" else None,
     )

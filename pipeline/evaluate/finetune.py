@@ -1,17 +1,20 @@
-"""Fine-tuning as a Task: encoders of the present streams -> fused features -> class logits."""
+"""Fine-tuning as a Task: encoders of the present streams -> fused features -> class logits of a head."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modalities.draws import Draws
+from modalities.draws import Draws, derive_seed
 from modalities.spec import Augment, Modality, Signal
 from pipeline.errors import DataError
 from pipeline.evaluate.best_epoch import BestEpoch
 from pipeline.evaluate.class_loss import ClassLoss
+from pipeline.heads.linear import Linear
+from pipeline.heads.spec import Attribute, Head, HeadConfig, Supervised, Target
 from pipeline.model import encode_present, scatter_rows
 from pipeline.train.task import Outputs
 from pipeline.types import Batch, LossTerms
@@ -20,20 +23,41 @@ BATCH = 256
 """Samples that are classified at once."""
 
 
+_LINEAR = Linear()
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """What is learned from labels: the classes, the loss of an ordinary classifier, the head, and attributes for it."""
+
+    num_classes: int
+    class_loss: ClassLoss = field(default_factory=ClassLoss)
+    head: HeadConfig = _LINEAR
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+
 class Classifier(nn.Module):
-    """Pooled features of every stream, normalised, a learned stand-in where one is absent, concatenated, linear.
+    """Pooled features of every stream, normalised, a learned stand-in where one is absent, concatenated, and a head.
 
     blocks: number of last blocks of each encoder that are trained; None trains all of it.
     """
 
-    def __init__(self, encoders: Mapping[str, nn.Module], num_classes: int, *, blocks: int | None = None) -> None:
+    def __init__(
+        self,
+        encoders: Mapping[str, nn.Module],
+        num_classes: int,
+        *,
+        head: HeadConfig = _LINEAR,
+        blocks: int | None = None,
+    ) -> None:
         super().__init__()
         self.blocks = blocks
         self.encoders = nn.ModuleDict(dict(encoders))
         widths = {name: int(encoder.width) for name, encoder in encoders.items()}  # pyright: ignore[reportArgumentType]
         self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for name, width in widths.items()})
         self.absent = nn.ParameterDict({name: torch.zeros(width) for name, width in widths.items()})
-        self.head = nn.Linear(sum(widths.values()), num_classes)
+        self.width = sum(widths.values())
+        self.head = head.classifier(self.width, num_classes)
         if blocks is not None:
             for encoder in encoders.values():
                 _freeze_below(encoder, blocks)
@@ -50,6 +74,10 @@ class Classifier(nn.Module):
 
     def forward(self, signals: Mapping[str, Signal]) -> Tensor:
         """Logits (B, num_classes)."""
+        return self.head(self.features(signals))
+
+    def features(self, signals: Mapping[str, Signal]) -> Tensor:
+        """What the head reads, (B, width) float32."""
         parts = []
         for name, encoder in self.encoders.items():
             signal, stand_in = signals[name], self.absent[name]
@@ -59,7 +87,7 @@ class Classifier(nn.Module):
                 rows = scatter_rows(self.norms[name](encoded.pooled.float()), signal.present)
                 full = torch.where(signal.present[:, None], rows, full)
             parts.append(full)
-        return self.head(torch.cat(parts, dim=1))
+        return torch.cat(parts, dim=1)
 
 
 def _last_blocks(encoder: nn.Module, number: int) -> Sequence[nn.Module]:
@@ -76,39 +104,58 @@ def _freeze_below(encoder: nn.Module, number: int) -> None:
 
 
 class Classification:
-    """A loss of class logits; training views are drawn by (seed, epoch, idx)."""
+    """The loss of a head; training views are drawn by (seed, epoch, idx), what the loss draws by (seed, step)."""
 
     def __init__(
         self,
         modalities: Mapping[str, Modality],
-        num_classes: int,
-        class_loss: ClassLoss,
+        supervision: Supervision,
         *,
         seed: int,
         augment: bool = True,
         blocks: int | None = None,
     ) -> None:
         encoders = {name: modality.encoder for name, modality in modalities.items()}
-        self.module = Classifier(encoders, num_classes, blocks=blocks)
-        self.objectives = nn.ModuleDict()
+        self.supervision, num_classes, config = supervision, supervision.num_classes, supervision.head
+        self.module = Classifier(encoders, num_classes, head=config, blocks=blocks)
+        attributes = {name: attribute.num_classes for name, attribute in supervision.attributes.items()}
+        target = Target(self.module.width, num_classes, attributes)
+        self.head = Head(self.module.head, config.criterion(target, self.module.head, supervision.class_loss))
+        self.objectives = self.head.criterion
         self.augments: dict[str, Augment] = {n: m.augment for n, m in modalities.items()} if augment else {}
         self.kept: BestEpoch | None = None
-        self.seed, self.class_loss = seed, class_loss
+        self.seed, self.class_loss = seed, supervision.class_loss
 
     def outputs(self, batch: Batch, *, epoch: int) -> Outputs:
         if batch.labels is None or bool((batch.labels < 0).any()):
             raise DataError("fine-tuning needs a label for every sample", code="DATA_LABEL")
-        signals = {name: self._view(name, signal, batch.idx, epoch) for name, signal in batch.signals.items()}
-        return {"idx": batch.idx, "labels": batch.labels, "logits": self.module(signals).float()}
+        head = self.supervision.head
+        features = [self.module.features(self._view(batch, epoch, view)) for view in range(head.num_views)]
+        outputs = {"idx": batch.idx, "labels": batch.labels, "logits": self.module.head(features[0]).float()}
+        if head.reads_features:
+            outputs |= {f"features_{view}": rows for view, rows in enumerate(features)}
+        return outputs
 
-    def _view(self, name: str, signal: Signal, idx: Tensor, epoch: int) -> Signal:
-        if name not in self.augments:
-            return signal
-        draws = Draws.keyed(idx, seed=self.seed, purpose=f"finetune/{name}", epoch=epoch)
-        return self.augments[name](signal, draws)
+    def _view(self, batch: Batch, epoch: int, view: int) -> dict[str, Signal]:
+        signals = dict(batch.signals)
+        for name in signals.keys() & self.augments.keys():
+            draws = Draws.keyed(batch.idx, seed=self.seed, purpose=f"finetune/{name}", epoch=epoch, view=view)
+            signals[name] = self.augments[name](signals[name], draws)
+        return signals
 
     def loss(self, outputs: Outputs, *, step: int) -> LossTerms:
-        return self.class_loss(outputs["logits"], outputs["labels"])
+        idx = outputs["idx"]
+        return self.head.loss(
+            Supervised(
+                outputs["logits"],
+                outputs["labels"],
+                idx,
+                step,
+                torch.Generator().manual_seed(derive_seed(self.seed, "head", step)),
+                tuple(tensor for name, tensor in sorted(outputs.items()) if name.startswith("features_")),
+                {name: column.labels[idx.cpu()].to(idx.device) for name, column in self.supervision.attributes.items()},
+            )
+        )
 
     def stop_early(self, validate: Callable[[int], float], *, patience: int) -> BestEpoch:
         """Remember the best epoch from here on."""
@@ -116,7 +163,7 @@ class Classification:
         return self.kept
 
     def total(self, terms: LossTerms) -> Tensor:
-        return terms.total()
+        return torch.stack(list(terms.terms.values())).sum()
 
     def monitors(self, outputs: Outputs, *, step: int) -> dict[str, float]:
         hits = outputs["logits"].argmax(dim=1) == outputs["labels"]

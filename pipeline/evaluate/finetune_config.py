@@ -1,10 +1,12 @@
 """How encoders are trained with labels."""
 
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.evaluate.probe_config import Percent
+from pipeline.heads.catalogue import AnyHead
+from pipeline.heads.linear import Linear
 from pipeline.train.fit_config import FitConfig
 from pipeline.train.optim import OptimConfig
 
@@ -31,8 +33,10 @@ class FinetuneConfig(FitConfig):
     which the control from random weights does whatever this says."""
     layer_decay: float = Field(default=0.75, gt=0, le=1)
     """Learning rate of a block relative to the one above it."""
+    head: AnyHead = Linear()
+    """How features become logits, and what training minimises of both."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
-    """Label smoothing."""
+    """Label smoothing; margin heads and triplets, which have a class loss of their own, have none."""
     loss: Loss = "cross_entropy"
     """`generalized_cross_entropy` (arXiv 1805.07836) learns less from labels that are probably wrong."""
     balance: Balance | None = None
@@ -44,3 +48,9 @@ class FinetuneConfig(FitConfig):
     """Train on augmented views."""
     supervised_control: bool = True
     """Also train from random weights at the same budget."""
+
+    @model_validator(mode="after")
+    def _one_class_loss(self) -> Self:
+        if not self.head.reads_class_loss and (self.loss != "cross_entropy" or self.balance is not None):
+            raise ValueError(f"the head {self.head.kind!r} has a class loss of its own: leave loss and balance out")
+        return self

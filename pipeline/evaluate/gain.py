@@ -1,4 +1,5 @@
-"""Does pretraining help? The linear probe beside its strongest control, on the same labels and the same test samples.
+"""Does pretraining help? The linear probe beside its strongest control, and fine-tuning beside the same network from
+scratch, on the same labels and the same test samples.
 
 A claim needs both: the 95 % interval over test groups leaves out 0, and the paired sign-flip test rejects at 5 %.
 Resampled intervals alone are too narrow where groups are few. The strongest control is found on the test samples, which
@@ -21,17 +22,19 @@ LEAST_GROUPS = 6
 """With five groups the smallest p-value of a sign-flip test is 2 / 32: no result could be told from chance."""
 LEVEL = 0.05
 _RESAMPLES = 2000
+Correct: TypeAlias = NDArray[np.floating]
 Finding: TypeAlias = Literal["helps", "worse", "unclear", "untested"]
 
 
 class Gain(BaseModel):
-    """Accuracy of the linear probe minus that of `control`, the strongest of `num_controls`.
+    """Accuracy of the method minus that of `control`, the strongest of `num_controls`.
 
     low, high: 95 % interval; p_value: two-sided. None where there are fewer than `LEAST_GROUPS` test groups.
     """
 
     model_config = ConfigDict(frozen=True)
 
+    method: Literal["linear", "finetune"] = "linear"
     subset: str
     percent: float
     shots: int | None
@@ -54,7 +57,8 @@ class Gain(BaseModel):
 
     def metrics(self) -> dict[str, float]:
         """Flat metrics by full name."""
-        name = f"probe/{self.subset}/linear/{self.percent:g}/gain"
+        stage = f"probe/{self.subset}/linear" if self.method == "linear" else "finetune"
+        name = f"{stage}/{self.percent:g}/gain"
         found = {name: self.difference, f"{name}_low": self.low, f"{name}_high": self.high}
         return {key: value for key, value in found.items() if value is not None}
 
@@ -70,7 +74,7 @@ class Gain(BaseModel):
                 f"{'s' * (self.num_groups != 1)}, and fewer than {LEAST_GROUPS} cannot tell a difference from chance"
             )
         claims = {"helps": "pretraining helps", "worse": "pretraining is worse"}
-        claim = claims.get(self.finding, "no difference shown")
+        claim = claims.get(self.finding, "no difference shown") + " for fine-tuning" * (self.method == "finetune")
         return f"{claim} {where}: {points} (95 % interval {100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
@@ -93,24 +97,29 @@ def gains(rows: Sequence[ProbeRow], groups: NDArray[np.str_], *, seed: int) -> l
 
 def _gain(row: ProbeRow, controls: Sequence[ProbeRow], groups: NDArray[np.str_], *, seed: int) -> Gain:
     best = max(controls, key=lambda control: control.accuracy)
-    rng = np.random.default_rng(derive_seed(seed, "gain", row.name))
-    test = paired_difference(row.correct, best.correct, groups, rng=rng, resamples=_RESAMPLES)
-    num_groups = len(np.unique(groups))
-    tested = num_groups >= LEAST_GROUPS
-    return Gain(
+    compared = Gain(
         subset=row.subset,
         percent=row.percent,
         shots=row.shots,
         control=best.source,
         num_controls=len(controls),
-        num_groups=num_groups,
-        difference=test.difference,
-        low=test.low if tested else None,
-        high=test.high if tested else None,
-        p_value=test.p_value if tested else None,
+        num_groups=len(np.unique(groups)),
+        difference=row.accuracy - best.accuracy,
+    )
+    return paired(
+        compared, row.correct, best.correct, groups, rng=np.random.default_rng(derive_seed(seed, "gain", row.name))
     )
 
 
+def paired(gain: Gain, own: Correct, control: Correct, groups: NDArray[np.str_], *, rng: np.random.Generator) -> Gain:
+    """With difference, interval and p-value of what both got right of each test sample (N,); groups (N,)."""
+    test = paired_difference(own, control, groups, rng=rng, resamples=_RESAMPLES)
+    found: dict[str, float] = {"difference": test.difference}
+    if gain.num_groups >= LEAST_GROUPS:
+        found |= {"low": test.low, "high": test.high, "p_value": test.p_value}
+    return gain.model_copy(update=found)
+
+
 def read_gains(document: JsonValue) -> list[Gain]:
-    """From `gains` of the probe's result. Raises pydantic's ValidationError."""
+    """From `gains` of the result of a probe or a fine-tuning. Raises pydantic's ValidationError."""
     return TypeAdapter(list[Gain]).validate_python(document or [])

@@ -16,7 +16,7 @@ def verdict(rows: Sequence[ResultRow], gains: Sequence[Gain] = ()) -> str:
     probes = {row.percent: row for row in fused if row.method == "linear"}
     if not probes:
         return "No probe has been run."
-    paired = {gain.percent: gain for gain in gains if gain.subset == FUSED}
+    paired = {gain.percent: gain for gain in gains if (gain.method, gain.subset) == ("linear", FUSED)}
     return " ".join(_compare(probes[p], fused, paired.get(p)) for p in dict.fromkeys((min(probes), max(probes))))
 
 
@@ -46,9 +46,9 @@ def _overlap(a: ResultRow, b: ResultRow) -> bool:
 
 
 def gain_lines(found: Sequence[Gain], rows: Sequence[ResultRow]) -> list[str]:
-    """A sentence per percentage for all streams together, with the supervised control beside it where there is one.
+    """A sentence per percentage for all streams together, of probes with the supervised control beside it.
 
-    That one is trained in another stage and once per percentage, so it is shown and not paired.
+    That one is trained in another stage and once per percentage, so it is paired with fine-tuning alone.
     """
     supervised = {row.percent: row.accuracy for row in rows if (row.method, row.subset) == ("supervised", FUSED)}
     linear = {row.percent: row.accuracy for row in rows if (row.method, row.subset) == ("linear", FUSED)}
@@ -57,7 +57,7 @@ def gain_lines(found: Sequence[Gain], rows: Sequence[ResultRow]) -> list[str]:
 
 def _line(gain: Gain, linear: Mapping[float, float], supervised: Mapping[float, float]) -> str:
     text = gain.sentence()
-    if gain.percent in supervised and gain.percent in linear:
+    if gain.method == "linear" and gain.percent in supervised and gain.percent in linear:
         reached = f"{100 * supervised[gain.percent]:.1f} % against {100 * linear[gain.percent]:.1f} %"
         text += f"; supervised from scratch reaches {reached} of the probe, not paired"
     return text[0].upper() + text[1:] + "."

@@ -14,6 +14,7 @@ from jobs.finetune import finetune
 from jobs.pretrained import pretrained_encoders
 from jobs.tuned import tuned_classifier
 from pipeline.errors import ConfigError
+from pipeline.evaluate.gain import read_gains
 from pipeline.tracking import history, read_spool
 from pipeline.train.checkpoint_store import CheckpointStore
 from tests.jobs.tiny_run import context_of, finish
@@ -41,6 +42,10 @@ def test_the_head_alone_is_trained_and_everything_is_reported_beside_the_control
     assert tuned.keys() == before.keys()
     assert all(tuned[name].equal(tensor) for name, tensor in before.items())
     assert any(not control[name].equal(tensor) for name, tensor in before.items())
+    (gain,) = read_gains(found["gains"])
+    accuracies = (metrics[f"{prefix}/accuracy"] for prefix in ("finetune/50", "control/supervised/fused/50"))
+    assert gain.difference == metrics["finetune/50/gain"] == pytest.approx(np.subtract(*accuracies), abs=1e-6)
+    assert (gain.control, gain.finding) == ("supervised", "untested"), "two test subjects tell nothing"
     logged = context.spool.path.read_text()
     assert "finetune-50/loss/generalized_cross_entropy" in logged
 

@@ -86,6 +86,22 @@ def test_graph_recovery_stands_beside_a_random_encoder(folder: Path) -> None:
     assert "<h2>Graph recovery" in (folder / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("column", "weight", "said"), [("activity", 1, True), ("activity", 0, False), ("device", 1, False)]
+)
+def test_links_that_a_label_made_are_said_to_supervise(folder: Path, column: str, weight: float, said: bool) -> None:
+    context = context_of(
+        folder,
+        f"objectives=[{{kind: cross}}, {{kind: relational, relation: named, weight: {weight}}}]",
+        f"relations={{named: {{kind: same, column: {column}}}}}",
+    )
+    finish(context, "relations")
+
+    warnings = report_data(context.recipe, context.folder).warnings
+
+    assert any("relation named" in text and "weakly supervised" in text for text in warnings) == said
+
+
 def test_pseudo_labels_are_measured_drawn_and_shown(folder: Path) -> None:
     context = context_of(folder)
     dataset, train = pseudo_labels(folder, context)

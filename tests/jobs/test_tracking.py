@@ -15,6 +15,7 @@ from jobs._tracking import RunIdentity, Tracking, tracked, write_header
 from jobs.sync import sync
 from pipeline.errors import Preempted, TrackingError, TrainingHealthError
 from pipeline.tracking import read_spool
+from tests.wait_for import wait_for
 
 IDENTITY = RunIdentity("project", "demo", "k" * 64, {})
 NOBODY = "http://127.0.0.1:9"
@@ -79,12 +80,17 @@ def test_logging_never_waits_for_a_dead_server_and_sync_delivers_later(
     assert statuses(store_uri) == {"demo": "FINISHED", "pretrain": "FINISHED"}
 
 
+def _sidecars() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "jobs._sidecar" in child.cmdline()]
+
+
 @pytest.mark.fault("P08")
 def test_a_preempted_job_does_not_wait_for_a_store_that_hangs(tmp_path: Path, store_uri: str) -> None:
     preempted = pytest.raises(Preempted)
     with preempted, tracked(tmp_path / "out", IDENTITY, uri=store_uri) as tracking:
         tracking.run.metrics({"loss": 1.0}, 1)
-        (sidecar,) = (child for child in psutil.Process().children() if "jobs._sidecar" in child.cmdline())
+        wait_for(lambda: bool(_sidecars()))  # a process that has just been made has no command line for a moment
+        (sidecar,) = _sidecars()
         sidecar.suspend()
         asked = time.monotonic()
         raise Preempted("stopped after step 1", code="PREEMPTED")

@@ -9,8 +9,7 @@ import torch
 
 from modalities.spec import Modality
 from pipeline.evaluate.best_epoch import BestEpoch
-from pipeline.evaluate.class_loss import ClassLoss
-from pipeline.evaluate.finetune import Classification
+from pipeline.evaluate.finetune import Classification, Supervision
 from pipeline.tracking import Spool
 from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.fit_config import FitConfig
@@ -33,7 +32,7 @@ class Stopped:
     def __init__(self, folder: Path) -> None:
         torch.manual_seed(0)
         streams = {"a": Modality(codec=None, augment=NoisyView(), encoder=TinyEncoder())}  # type: ignore[arg-type]
-        self.task = Classification(streams, 3, ClassLoss(), seed=0)
+        self.task = Classification(streams, Supervision(3), seed=0)
         self.seen: list[dict[str, torch.Tensor]] = []
         self.best: BestEpoch = self.task.stop_early(self.validate, patience=2)
         self.folder = folder

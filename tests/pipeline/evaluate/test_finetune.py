@@ -9,7 +9,7 @@ from torch import nn
 from modalities.spec import Encoded, Modality, Signal
 from pipeline.errors import DataError
 from pipeline.evaluate.class_loss import ClassLoss
-from pipeline.evaluate.finetune import Classification, layerwise_groups
+from pipeline.evaluate.finetune import Classification, Supervision, layerwise_groups
 from pipeline.tracking import Spool
 from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.fit_config import FitConfig
@@ -38,7 +38,7 @@ class DeepEncoder(TinyEncoder):
 def classification(encoder: type[TinyEncoder] = TinyEncoder, *, blocks: int | None = None) -> Classification:
     torch.manual_seed(0)
     streams = {name: Modality(codec=None, augment=NoisyView(), encoder=encoder()) for name in ("a", "b")}  # type: ignore[arg-type]
-    return Classification(streams, 3, ClassLoss(label_smoothing=0.0), seed=0, blocks=blocks)
+    return Classification(streams, Supervision(3, ClassLoss(label_smoothing=0.0)), seed=0, blocks=blocks)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluate.gain import LEAST_GROUPS, Gain, gains, read_gains
+from pipeline.evaluate.gain import LEAST_GROUPS, Gain, gains, paired, read_gains
 from pipeline.evaluate.probe_row import ProbeRow
 
 GROUPS = np.repeat([f"s{i}" for i in range(9)], 40)
@@ -53,6 +53,24 @@ def test_a_planted_gain_is_claimed_over_the_strongest_control() -> None:
 
 def test_a_planted_loss_is_claimed_as_such() -> None:
     assert gain_of(0.6, 0.8, 0.5).sentence().startswith("pretraining is worse at 1 % labels: -")
+
+
+def test_fine_tuning_is_compared_with_the_network_from_scratch_under_its_own_name() -> None:
+    rng = np.random.default_rng(0)
+    tuned, scratch = (planted(share, GROUPS, rng) for share in (0.9, 0.7))
+    compared = Gain(
+        method="finetune", subset="fused", percent=10, shots=None, control="supervised", num_controls=1,
+        num_groups=9, difference=0.0,
+    )  # fmt: skip
+
+    found = paired(compared, tuned, scratch, GROUPS, rng=rng)
+
+    assert found.difference == pytest.approx(tuned.mean() - scratch.mean())
+    assert found.metrics().keys() == {f"finetune/10/{name}" for name in ("gain", "gain_low", "gain_high")}
+    points = f"+{100 * found.difference:.1f} points over supervised from scratch"
+    assert found.sentence().startswith(f"pretraining helps for fine-tuning at 10 % labels: {points} (95 % interval ")
+    few = compared.model_copy(update={"num_groups": LEAST_GROUPS - 1})
+    assert paired(few, tuned, scratch, GROUPS, rng=rng).finding == "untested"
 
 
 def test_equal_answers_are_no_gain() -> None:
