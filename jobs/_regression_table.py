@@ -18,7 +18,7 @@ def show_regression(console: Console, lines: Sequence[RegressionLine], *, title:
 
 def _cells(line: RegressionLine) -> Cells:
     own = line.figures[REGRESSION_SOURCES[0]]
-    interval = "" if own.low is None or own.high is None else f"{own.low:.3f} - {own.high:.3f}"
+    interval = "" if own.low is None or own.high is None else f"{own.low:.3f} to {own.high:.3f}"
     controls = (line.figures.get(source) for source in REGRESSION_SOURCES[1:])
     others = ("" if figure is None else f"{figure.r2:.3f}" for figure in controls)
     return line.target, line.streams, f"{line.percent:g} %", f"{own.r2:.3f}", interval, f"{own.mae:.4g}", *others

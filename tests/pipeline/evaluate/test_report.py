@@ -95,7 +95,7 @@ def full(name: str = "demo") -> ReportData:
         description=name,
         rows=rows(),
         regression=[
-            RegressionLine(name, name, 10, {"probe": RegressionFigure(0.5, 0.25, 0.75, 1.2)}),
+            RegressionLine(name, name, 10, {"probe": RegressionFigure(0.5, -0.25, 0.75, 1.2)}),
             RegressionLine("effort", "fused", 100, {"probe": RegressionFigure(0.9, None, None, 0.31)}),
         ],
         history={"pretrain/loss/total": [(1, 1.0), (2, 0.5)], f"pretrain/health/{name}/std": [(1, 1.0)]},
@@ -119,7 +119,7 @@ def test_regression_stands_beside_its_controls() -> None:
     table = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in re.findall(r"<tr.*?</tr>", part, re.DOTALL)]
     assert table[:3] == [
         "Target streams labels Kindred Hand-made features Random encoder Metadata only",
-        "demo demo 10 % 0.500 0.250–0.750 MAE 1.2 – – –",
+        "demo demo 10 % 0.500 -0.250 to 0.750 MAE 1.2 – – –",
         "effort fused 100 % 0.900 MAE 0.31 – – –",
     ]
 
