@@ -12,7 +12,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from jobs.configs import DataConfig, Recipe
 from modalities.catalogue import AnySchema, AnyStream, codec_for
 from modalities.draws import derive_seed
-from modalities.spec import Codec, Modality
+from modalities.spec import Codec, Modality, Statistics
 from pipeline.config import to_json
 from pipeline.data.concatenated import ConcatenatedReader
 from pipeline.data.index import Index, load_index
@@ -33,12 +33,17 @@ from pipeline.types import Batch
 
 @dataclass(frozen=True)
 class Dataset:
-    """An ingested data set opened for reading."""
+    """An ingested data set opened for reading.
+
+    By stream: schemas and statistics of what encoders read, and fitted, the folder of the files that its codec learned.
+    """
 
     source: ShardSource
     manifest: Manifest
     index: Index
     schemas: dict[str, AnySchema]
+    statistics: dict[str, Statistics]
+    fitted: dict[str, Path]
     reader: ShardReader
 
     @property
@@ -71,20 +76,28 @@ def open_dataset(place: ShardSource | Path) -> Dataset:
     folder = source.folder
     manifest = load_manifest(folder)
     index = load_index(folder, manifest)
-    if damaged := damaged_fitted_files(folder, manifest):
+    if damaged := damaged_fitted_files(folder, manifest.streams):
         raise Problems(list(damaged))
-    schemas = {name: _schema(name, entry) for name, entry in manifest.streams.items()}
-    return Dataset(source, manifest, index, schemas, ShardReader(source, manifest, index, codecs_of(folder, manifest)))
+    return Dataset(
+        source,
+        manifest,
+        index,
+        schemas={name: schema_of(name, entry) for name, entry in manifest.streams.items()},
+        statistics={name: entry.statistics for name, entry in manifest.streams.items()},
+        fitted={name: stream_folder(folder, name) for name in manifest.streams},
+        reader=ShardReader(source, manifest, index, codecs_of(folder, manifest)),
+    )
 
 
 def codecs_of(folder: Path, manifest: Manifest) -> dict[str, Codec]:
     """The codec of every stream of a data set. Raises DataError for a schema that this version does not know."""
     return {
-        name: codec_for(_schema(name, entry), stream_folder(folder, name)) for name, entry in manifest.streams.items()
+        name: codec_for(schema_of(name, entry), stream_folder(folder, name)) for name, entry in manifest.streams.items()
     }
 
 
-def _schema(stream: str, entry: StreamEntry) -> AnySchema:
+def schema_of(stream: str, entry: StreamEntry) -> AnySchema:
+    """The schema of a stream. Raises DataError for one that this version does not know."""
     try:
         return TypeAdapter(AnySchema).validate_python(entry.schema_)
     except ValidationError as error:
@@ -128,9 +141,8 @@ def build_modalities(recipe: Recipe, dataset: Dataset, *, seed: int) -> dict[str
 
 
 def _build(name: str, stream: AnyStream, schema: AnySchema, dataset: Dataset) -> Modality:
-    statistics, folder = dataset.manifest.streams[name].statistics, stream_folder(dataset.folder, name)
     try:
-        return stream.modality(schema, statistics, folder)  # pyright: ignore[reportArgumentType] - kinds were compared
+        return stream.modality(schema, dataset.statistics[name], dataset.fitted[name])  # pyright: ignore[reportArgumentType] - kinds were compared
     except ValueError as error:
         raise ConfigError(
             f"streams.{name}: {error}",

@@ -18,6 +18,7 @@ from pipeline.errors import ConfigError
 from pipeline.evaluate.evaluate_config import EvaluateConfig
 from pipeline.evaluate.finetune_config import FinetuneConfig
 from pipeline.evaluate.probe_config import ProbeConfig
+from pipeline.evaluate.regression_config import RegressionConfig
 from pipeline.evaluate.sensor_statistics import SensorStatistics
 from pipeline.memory.config import MemoryConfig
 from pipeline.objectives.catalogue import AnyObjective
@@ -174,8 +175,15 @@ class Recipe(Config):
     """The pretraining stage."""
     pretrained: str | None = Field(default=None, min_length=1)
     """Another pretraining that probe and finetune start from: its run folder or MLflow run id; None: this run's own."""
+    pretrained_streams: dict[str, str] = Field(default_factory=dict)
+    """Stream of this recipe -> stream of that pretraining whose encoder it starts from, where their names differ."""
+    pretrained_subjects: Literal["same", "other"] = "same"
+    """Who a subject of that pretraining's data set is that one of this data set is called alike: `other` people where
+    both merely count from 1 on; the same ones must not be in the test split."""
     probe: ProbeConfig = ProbeConfig()
     """The probe stage."""
+    regression: RegressionConfig | None = None
+    """Numbers that the probe stage predicts beside the label; None predicts none."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """The evaluate stage, which reads what the probe stage stored."""
     handmade: dict[str, SensorStatistics] = Field(default_factory=dict)
@@ -238,7 +246,13 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _known_names(self) -> "Recipe":
-        named = {f"subsets.{number}": subset for number, subset in enumerate(self.subsets or ())}
+        if self.regression is not None and self.label is None:
+            raise ValueError("regression needs a label beside it: the probe stage is skipped where label is null")
+        if self.pretrained_streams and self.pretrained is None:
+            raise ValueError("pretrained_streams needs pretrained, the run that these streams are of")
+        named = {"pretrained_streams": tuple(self.pretrained_streams)} | {
+            f"subsets.{number}": subset for number, subset in enumerate(self.subsets or ())
+        }
         for where, names in {**named, "leak.allow": self.leak.allow, "handmade": tuple(self.handmade)}.items():
             if unknown := sorted(set(names) - set(self.streams)):
                 raise ValueError(f"{where} names unknown streams {unknown}; known: {sorted(self.streams)}")
@@ -252,7 +266,9 @@ class Recipe(Config):
     def _ingested_columns(self) -> "Recipe":
         if (ingest := self.data.ingest) is None:
             return self
+        targets = () if self.regression is None else self.regression.targets
         for key, name, where, known in (
+            *(("regression.targets", target, "labels", ingest.labels) for target in targets),
             ("label", self.label, "labels", ingest.labels),
             ("subject", self.subject, "groups", ingest.groups),
             ("evaluate.session", self.evaluate.session, "groups", ingest.groups),

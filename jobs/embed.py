@@ -55,6 +55,7 @@ def embed(target: str, overrides: Sequence[str] = ()) -> Result:
         embedder = Embedder(plan)
         identity: Result = {"encoders_and_data": embedder.hash, "rows": config.rows}
         _claim(out.path, identity)
+        embedder.transfer.show(Console())
         todo = [start for start in embedder.starts() if not plan.part(start).exists()]
         total = embedder.dataset.manifest.num_samples
         with Console().progress("embed", total) as advance:

@@ -14,6 +14,7 @@ from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
 from jobs.frozen import encode, encoded_features, encoder_hash, encoders_of
 from jobs.pretrained import pretrained_encoders
+from jobs.transfer import transfer
 from pipeline.config import build_config
 from pipeline.evaluate.features import write_features
 from pipeline.evaluate.fitted_fusion import Fusion
@@ -40,13 +41,16 @@ class Embedder:
     def __init__(self, plan: EmbedPlan) -> None:
         self.plan = plan
         recipe = build_config(Recipe, dict(plan.recipe))
-        folder, own = RunFolder(recipe.folder), open_dataset(source_of(recipe))
+        folder = RunFolder(recipe.folder)
+        own = transfer(recipe, folder, open_dataset(source_of(recipe))).dataset
         torch.set_num_threads(1)  # the processes share the machine
         self.streams = list(recipe.streams)
         self.encoders: nn.ModuleDict = encoders_of(recipe, own, pretrained_encoders(recipe, folder))
         table = encoded_features(self.encoders, own, path=folder.stage("probe") / "features.parquet")
         self.fusion: Fusion = fit_fusion(table, self.streams, train=own.index.rows("train"))
-        self.dataset: Dataset = open_dataset(source_of(build_config(Recipe, dict(plan.dataset))))
+        found = open_dataset(source_of(build_config(Recipe, dict(plan.dataset))))
+        self.transfer = transfer(recipe, folder, found)
+        self.dataset: Dataset = self.transfer.dataset
         self.hash = f"{encoder_hash(self.encoders)}:{self.dataset.manifest.sha256}"
 
     def starts(self) -> range:

@@ -25,6 +25,7 @@ from jobs.model_folder import save_model
 from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.served.bundle import ARTIFACT, BACKBONE, MODEL_JSON, WEIGHTS, Bundle, BundledHead, stream_files, with_backbone
 from jobs.served.code_version import code_sha256
+from jobs.transfer import transfer
 from jobs.tuned import tuned_classifier
 from modalities.spec import Config
 from pipeline.config import build_config
@@ -67,7 +68,8 @@ def export(target: str, overrides: Sequence[str] = ()) -> Result:
     recipe, folder = finished_run(target)
     name, uri = config.name or recipe.name, tracking_uri(config.uri or recipe.tracking.uri)
     with folder.locked(), tempfile.TemporaryDirectory(dir=folder.stage("export"), prefix=".bundle-") as temporary:
-        dataset, made = open_dataset(source_of(recipe)), Path(temporary) / ARTIFACT
+        made = Path(temporary) / ARTIFACT
+        dataset = transfer(recipe, folder, open_dataset(source_of(recipe))).dataset
         bundle = _write_bundle(made, recipe, folder, dataset, config)
         digest = _digest(made)
         card = model_card(recipe, folder, dataset.manifest, bundle, uri=f"models:/{name}@{config.alias}")
@@ -118,10 +120,10 @@ def _write_files(target: Path, recipe: Recipe, dataset: Dataset, encoders: nn.Mo
     for name, stream in recipe.streams.items():
         fitted, files = stream_folder(dataset.folder, name), stream_files(target, name)
         for path in sorted(dataset.manifest.streams[name].files):
-            source = dataset.folder / path
-            place = files / source.relative_to(fitted)
+            relative = (dataset.folder / path).relative_to(fitted)
+            place = files / relative
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, place)
+            shutil.copyfile(dataset.fitted[name] / relative, place)
         if stream.encoder.kind == "pretrained":
             encoders[name].backbone.save_pretrained(files / BACKBONE)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue] - transformers
 
@@ -134,7 +136,7 @@ def _describe(
         name: {
             "schema": dataset.schemas[name],
             "stream": with_backbone(stream, BACKBONE),
-            "statistics": dataset.manifest.streams[name].statistics,
+            "statistics": dataset.statistics[name],
         }
         for name, stream in recipe.streams.items()
     }

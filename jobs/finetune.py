@@ -15,6 +15,7 @@ from jobs.configs import Recipe
 from jobs.leak_audit import audit_pretraining
 from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.stages import Context
+from jobs.transfer import transfer
 from jobs.tuned import classifier_hash
 from modalities.draws import derive_seed
 from modalities.spec import Modality
@@ -48,13 +49,14 @@ def finetune(context: Context) -> Result:
         return {"skipped": "the recipe has no finetune section or no label", "metrics": {}}
     dataset = open_dataset(source_of(recipe))
     audit_pretraining(recipe, dataset, pretraining_of(recipe, context.folder))
-    tensors = pretrained_encoders(recipe, context.folder)
+    tensors, moved = pretrained_encoders(recipe, context.folder), transfer(recipe, context.folder, dataset)
+    moved.show(Console())
     metrics: Result = {}
     reports: Result = {}
     found: list[Gain] = []
     for percent in config.percents:
         samples = labelled_samples(recipe, dataset, percent)
-        tuned, reports[f"{percent:g}"] = _finetuned(context, dataset, samples, tensors)
+        tuned, reports[f"{percent:g}"] = _finetuned(context, moved.dataset, samples, tensors)
         metrics |= {f"finetune/{percent:g}/{name}": value for name, value in tuned.metrics.items()}
         if config.supervised_control:
             control = _supervised(context, dataset, samples)
@@ -69,6 +71,7 @@ def finetune(context: Context) -> Result:
         "trained_with": config.head.model_dump(mode="json"),
         "weights": reports,
         "gains": [gain.model_dump() for gain in found],
+        "channels": {name: {key: [*names] for key, names in own.items()} for name, own in moved.channels.items()},
         "metrics": metrics,
     }
 

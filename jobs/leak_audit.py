@@ -21,6 +21,8 @@ from pipeline.evaluate.near_copies import near_copy_leaks
 from pipeline.evaluate.probe import ProbeRow, ProbeTask
 from pipeline.evaluate.telling_terms import term_leaks
 
+_OTHER_PEOPLE = "pretrain without the test subjects; where they only share names, set pretrained_subjects=other"
+
 
 def audit_splits(recipe: Recipe, dataset: Dataset) -> None:
     """Raises Problems where a group, overlapping windows or identical samples lie on both sides of a split."""
@@ -84,11 +86,12 @@ def _shared(recipe: Recipe, dataset: Dataset, seen: Index) -> list[LeakError]:
     side = np.array(["pretraining"] * len(train) + ["test"] * len(test))
     keys = np.concatenate([seen.key[train], own.key[test]]).astype(str)
     leaks: list[LeakError] = []
-    if recipe.subject is not None and recipe.subject in seen.groups:
+    if recipe.subject is not None and recipe.subject in seen.groups and recipe.pretrained_subjects == "same":
         people = np.concatenate([seen.group(recipe.subject)[train], own.group(recipe.subject)[test]]).astype(str)
-        leaks += group_leaks(side, people, name=recipe.subject)
-    signals = [n for n in recipe.streams if n in seen.streams and dataset.schemas[n].kind != "text"]
-    content = {n: np.concatenate([seen.content(n, train), own.content(n, test)]) for n in signals}
+        leaks += group_leaks(side, people, name=recipe.subject, fix=_OTHER_PEOPLE)
+    origins = {n: recipe.pretrained_streams.get(n, n) for n in recipe.streams if dataset.schemas[n].kind != "text"}
+    seen_too = {name: origin for name, origin in origins.items() if origin in seen.streams}
+    content = {n: np.concatenate([seen.content(o, train), own.content(n, test)]) for n, o in seen_too.items()}
     return leaks + (content_leaks(side, content, keys=keys) if content else [])
 
 

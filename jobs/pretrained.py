@@ -98,6 +98,7 @@ def _folder_of(run_id: str, uri: str) -> str:
 def pretrained_encoders(recipe: Recipe, folder: RunFolder) -> dict[str, Tensor]:
     """Tensors of the encoders by name below `encoders`; the weight average where the pretraining kept one.
 
+    A stream that starts from the encoder of another one (`recipe.pretrained_streams`) has them under its own name too.
     Buffers come from the model, because only parameters are averaged. Raises CheckpointError where there is none, or
     where the one that the finished pretraining ended with is damaged: an older one is another model.
     """
@@ -119,4 +120,15 @@ def pretrained_encoders(recipe: Recipe, folder: RunFolder) -> dict[str, Tensor]:
     tensors = checkpoint.part("model")
     if "average" in checkpoint.files:
         tensors |= checkpoint.part("average")
-    return {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items() if name.startswith(_PREFIX)}
+    found = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items() if name.startswith(_PREFIX)}
+    return found | _renamed(found, recipe.pretrained_streams)
+
+
+def _renamed(tensors: dict[str, Tensor], origins: dict[str, str]) -> dict[str, Tensor]:
+    """The tensors of each stream's origin under the name of the stream."""
+    return {
+        f"{stream}.{name.removeprefix(f'{origin}.')}": tensor
+        for stream, origin in origins.items()
+        for name, tensor in tensors.items()
+        if name.startswith(f"{origin}.")
+    }

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from jobs._console import Console
 from jobs._run_folder import write_json
 from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
@@ -25,6 +26,7 @@ from jobs.probe_figures import (
 )
 from jobs.stages import Context
 from jobs.stored_tables import TABLES, recorded_makers
+from jobs.transfer import transfer
 from pipeline.evaluate.cluster_study import ClusterStudy
 from pipeline.evaluate.features import Features
 from pipeline.evaluate.fusion import fuse
@@ -53,7 +55,9 @@ def probe(context: Context) -> Result:
         return _without_label(context, dataset)
     audit_splits(recipe, dataset)
     unchecked = audit_pretraining(recipe, dataset, pretraining_of(recipe, context.folder))
-    task, tables = probe_task(recipe, dataset), _tables(context, dataset)
+    moved = transfer(recipe, context.folder, dataset)
+    moved.show(Console())
+    task, tables = probe_task(recipe, dataset), _tables(context, dataset, moved.dataset)
     audit_near_copies(recipe, dataset, tables["features"])
     audit_texts(recipe, dataset, task, tables["features"])
     figures = probe_figures(recipe, dataset, context.folder, tables)
@@ -64,18 +68,25 @@ def probe(context: Context) -> Result:
     return {
         "chance": _chance(task),
         "classes": list(dataset.manifest.labels[recipe.label]),
-        "warnings": [*unchecked, *warn_of_metadata(figures.rows), *figures.study.warnings(recipe.label)],
+        "warnings": [
+            *unchecked,
+            *moved.warnings(),
+            *warn_of_metadata(figures.rows),
+            *figures.study.warnings(recipe.label),
+        ],
         "gains": [gain.model_dump() for gain in figures.gains],
         "recovery": {name: {s: r.model_dump() for s, r in by.items()} for name, by in figures.recoveries.items()},
         "tables": recorded_makers(context.folder),
+        "channels": {name: {key: [*names] for key, names in found.items()} for name, found in moved.channels.items()},
         "metrics": {**figures.metrics()},
     }
 
 
 def _without_label(context: Context, dataset: Dataset) -> Result:
     recipe, folder = context.recipe, context.folder.stage("probe")
-    trained = encoders_of(recipe, dataset, pretrained_encoders(recipe, context.folder))
-    table = encoded_features(trained, dataset, path=folder / TABLES["probe"])
+    moved = transfer(recipe, context.folder, dataset).dataset
+    trained = encoders_of(recipe, moved, pretrained_encoders(recipe, context.folder))
+    table = encoded_features(trained, moved, path=folder / TABLES["probe"])
     fused = fuse(table, list(recipe.streams), train=dataset.index.rows("train"))
     study = pseudo_label_study(recipe, dataset, pseudo_labels_of(context.folder, dataset), fused)
     _draw(context, dataset, fused, study, drawn={})
@@ -83,12 +94,13 @@ def _without_label(context: Context, dataset: Dataset) -> Result:
     return {"skipped": "the recipe has no label", "warnings": [*warnings], "metrics": {**metrics}}
 
 
-def _tables(context: Context, dataset: Dataset) -> dict[str, Features]:
+def _tables(context: Context, dataset: Dataset, moved: Dataset) -> dict[str, Features]:
+    """moved: as the pretrained encoders read the data set; the controls read everything in it."""
     recipe, folder = context.recipe, context.folder.stage("probe")
-    trained = encoders_of(recipe, dataset, pretrained_encoders(recipe, context.folder))
+    trained = encoders_of(recipe, moved, pretrained_encoders(recipe, context.folder))
     untrained = encoders_of(recipe, dataset, None)
     return {
-        "probe": encoded_features(trained, dataset, path=folder / TABLES["probe"]),
+        "probe": encoded_features(trained, moved, path=folder / TABLES["probe"]),
         "random_init": encoded_features(untrained, dataset, path=folder / TABLES["random_init"]),
         "features": handmade_features(recipe, dataset, path=folder / TABLES["features"]),
     }

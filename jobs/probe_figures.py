@@ -11,6 +11,7 @@ from jobs._dataset_summary import check_columns
 from jobs._run_folder import RunFolder
 from jobs.assemble import Dataset
 from jobs.configs import Recipe
+from jobs.regression import regression_rows
 from jobs.surroundings import relations_of
 from pipeline.evaluate.cluster_agreement import Column, group_column, label_column
 from pipeline.evaluate.cluster_study import ClusterStudy, study_clusters
@@ -21,6 +22,7 @@ from pipeline.evaluate.gain import Gain, gains
 from pipeline.evaluate.metadata import metadata_features
 from pipeline.evaluate.probe import ProbeRow, ProbeTask
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, read_pseudo_labels
+from pipeline.evaluate.regression import RegressionRow
 from pipeline.evaluate.relation_recovery import Recoveries, recover, recovery_metrics
 
 Rows = NDArray[np.int64]
@@ -29,17 +31,20 @@ Matrix = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ProbeFigures:
-    """rows: of the results table. gains: over the strongest controls. study: what pseudo-labels follow. recoveries: of
-    the recipe's relations."""
+    """rows: of the results table. regression: of the recipe's targets. gains: over the strongest controls. study: what
+    pseudo-labels follow. recoveries: of the recipe's relations."""
 
     rows: list[ProbeRow]
+    regression: list[RegressionRow]
     gains: list[Gain]
     study: ClusterStudy
     recoveries: Recoveries
 
     def metrics(self) -> dict[str, float]:
         """Flat names for tracking."""
-        found = {name: value for row in [*self.rows, *self.gains] for name, value in row.metrics().items()}
+        found = {
+            name: value for row in [*self.rows, *self.regression, *self.gains] for name, value in row.metrics().items()
+        }
         return {**found, **self.study.metrics(), **recovery_metrics(self.recoveries)}
 
 
@@ -49,12 +54,14 @@ def probe_figures(recipe: Recipe, dataset: Dataset, folder: RunFolder, tables: M
     rows = probe_rows(tables["probe"], task, subsets, config=config, seed=recipe.seed)
     for name in ("random_init", "features"):
         rows += control_rows(name, tables[name], task, subsets, config=config, seed=recipe.seed)
-    rows += _metadata(recipe, dataset, task)
+    metadata = _metadata(recipe, dataset, task.train)
+    rows += metadata_rows(metadata, task, config=config, seed=recipe.seed)
+    regression = regression_rows(recipe, dataset, tables, metadata)
     fused = fuse(tables["probe"], list(recipe.streams), train=task.train)
     study = pseudo_label_study(recipe, dataset, pseudo_labels_of(folder, dataset), fused)
     recoveries = _recovered(recipe, dataset, {name: tables[name] for name in ("probe", "random_init")})
     gained = gains(rows, task.groups[task.labelled_test()], seed=recipe.seed)
-    return ProbeFigures(rows, gained, study, recoveries)
+    return ProbeFigures(rows, regression, gained, study, recoveries)
 
 
 def probe_task(recipe: Recipe, dataset: Dataset) -> ProbeTask:
@@ -71,12 +78,11 @@ def probe_task(recipe: Recipe, dataset: Dataset) -> ProbeTask:
     )
 
 
-def _metadata(recipe: Recipe, dataset: Dataset, task: ProbeTask) -> list[ProbeRow]:
+def _metadata(recipe: Recipe, dataset: Dataset, train: Rows) -> Matrix:
     index = dataset.index
     present = {name: index.present(name) for name in recipe.streams if name not in recipe.leak.allow}
     groups = {name: column.astype(str) for name, column in index.groups.items()}
-    columns = metadata_features(groups, present, start_ns=index.start_ns, end_ns=index.end_ns, train=task.train)
-    return metadata_rows(columns, task, config=recipe.probe, seed=recipe.seed)
+    return metadata_features(groups, present, start_ns=index.start_ns, end_ns=index.end_ns, train=train)
 
 
 def _recovered(recipe: Recipe, dataset: Dataset, tables: Mapping[str, Features]) -> Recoveries:

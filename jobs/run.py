@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from jobs._console import Console
 from jobs._mlflow import tracking_uri
 from jobs._provenance import FOLDER_TAG, provenance
+from jobs._regression_table import show_regression
 from jobs._run_folder import RECIPE_NAME, RunFolder, identity_hash, numbers, read_json, write_json, write_recipe
 from jobs._tracking import RunIdentity, Tracking, tracked
 from jobs.configs import Recipe
@@ -20,6 +21,7 @@ from jobs.stored_gains import stored_gains
 from pipeline.config import load_config, to_json
 from pipeline.credentials import redact
 from pipeline.errors import ConfigError, KindredError, Preempted
+from pipeline.evaluate.regression_lines import regression_lines
 from pipeline.evaluate.results import rows_from_metrics
 from pipeline.evaluate.verdict import gain_lines
 from pipeline.strict_yaml import load_yaml
@@ -56,6 +58,8 @@ def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages
         Console().results(rows, title=f"{recipe.name}: test accuracy, %")
         for line in gain_lines(stored_gains(folder), rows):
             Console().line(line)
+        if lines := regression_lines(numbers(metrics)):
+            show_regression(Console(), lines, title=f"{recipe.name}: R2 of ridge probes, test split")
     else:
         Console().line(f"{' and '.join(stages)} finished: {recipe.place}    result: {folder.path}/result.json")
     if "report" in stages:

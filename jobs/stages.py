@@ -10,6 +10,7 @@ from jobs._console import Console
 from jobs._dataset_summary import check_columns, show_dataset
 from jobs._run_folder import RunFolder, numbers, write_recipe
 from jobs._trained_shards import keep_shards, refuse_other_shards
+from jobs._trained_streams import keep_streams
 from jobs.assemble import open_dataset, pretrain_identity, source_of
 from jobs.configs import REMOTE_KEYS, Recipe
 from jobs.ingest import ingest_recipe
@@ -79,6 +80,7 @@ def _pretrain(context: Context) -> Result:
     write_recipe(folder.stage("pretrain"), to_json(recipe.absolute()))
     keep_shards(folder.stage("pretrain"), _manifests(recipe))
     dataset = open_dataset(source_of(recipe))
+    keep_streams(folder.stage("pretrain"), dataset)
     check_columns(recipe, dataset.manifest, dataset.index)
     context.spool.dataset(name=dataset.manifest.name, digest=dataset.manifest.sha256, source=str(dataset.source))
     result = pretrain(recipe, recipe.place, folder.stage("pretrain"))
@@ -103,6 +105,10 @@ def _downstream_identity(*sections: str) -> Callable[[Recipe, RunFolder], Result
             )
         manifest = load_manifest(source_of(recipe).folder).sha256
         chosen = _section(recipe, "seed", "label", "subject", "leak", *sections)
+        if recipe.regression is not None and "probe" in sections:
+            chosen |= _section(recipe, "regression")
+        if recipe.pretrained_streams:
+            chosen["pretrained_streams"] = {**recipe.pretrained_streams}
         return {"state_hash": pretrained["state_hash"], "manifest": manifest, **chosen}
 
     return identity

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field, ValidationError
 
+from modalities.sensor.channels import check_rate, check_units, rows_by_name
 from modalities.sensor.codec import SensorSchema
 from modalities.spec import Config, SignalError, Statistics
 
 _SHOWN_NAMES, _SHOWN_LETTERS = 5, 40
-_RATE_TOLERANCE = 1e-6
 Rows = list[list[object]]
 
 
@@ -30,13 +30,9 @@ def parse_series(schema: SensorSchema, value: object) -> np.ndarray:
     """Readings (C, T) float64 in the schema's order, NaN where unobserved. Raises SignalError without any reading."""
     request = _read(value)
     _check_channels(schema, request.channels)
-    order = [request.channels.index(name) for name in schema.channels]
-    _check_units(schema, request.units, order)
-    if abs(request.rate_hz - schema.rate_hz) > _RATE_TOLERANCE * schema.rate_hz:
-        fix = "resample the series to the model's rate"
-        raise SignalError(
-            "DATA_RATE", "the series has another rate", expected=schema.rate_hz, got=request.rate_hz, fix=fix
-        )
+    order = rows_by_name(schema, request.channels)
+    check_units(schema, request.units, order, named=len(request.channels))
+    check_rate(schema, request.rate_hz)
     if len(request.values) != len(order):
         raise _misshapen(schema, f"{len(request.values)} rows")
     return _numbers(schema, [request.values[row] for row in order])
@@ -76,14 +72,6 @@ def _check_channels(schema: SensorSchema, names: Sequence[str]) -> None:
             got={"count": len(names), "missing": missing[:_SHOWN_NAMES], "unknown": unknown[:_SHOWN_NAMES]},
             fix="name every channel of the model once, in any order",
         )
-
-
-def _check_units(schema: SensorSchema, units: Sequence[str], order: Sequence[int]) -> None:
-    expected = list(schema.units)
-    got = [units[row][:_SHOWN_LETTERS] for row in order] if len(units) == len(order) else len(units)
-    if got != (expected or 0):
-        fix = "convert the readings to the model's units" if expected else "leave units out: the model knows none"
-        raise SignalError("DATA_UNIT", "the series has other units", expected=expected, got=got, fix=fix)
 
 
 def _numbers(schema: SensorSchema, rows: Rows) -> np.ndarray:

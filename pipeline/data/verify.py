@@ -14,7 +14,7 @@ from modalities.spec import Codec
 from pipeline.data.drift import Drift, Moments, drifts, wrong_statistics
 from pipeline.data.findings import Findings
 from pipeline.data.index import Index, load_index
-from pipeline.data.manifest import ORIGINALS_NAME, Manifest
+from pipeline.data.manifest import ORIGINALS_NAME, Manifest, StreamEntry
 from pipeline.data.shard_source import ShardSource, shard_source
 from pipeline.data.split import SPLITS
 from pipeline.data.verify_content import ShardCheck, ShardResult, ShardTask
@@ -54,7 +54,7 @@ def verify_dataset(
     source = shard_source(place)
     index = load_index(source.folder, manifest)
     findings, num_bytes = Findings("strict"), 0
-    for problem in damaged_fitted_files(source.folder, manifest):
+    for problem in damaged_fitted_files(source.folder, manifest.streams):
         findings.add_fatal(problem)
     check = ShardCheck(source, codecs, {name: entry.statistics for name, entry in manifest.streams.items()})
     gathered = _Gathered(manifest)
@@ -119,10 +119,10 @@ class _Gathered:
         )
 
 
-def damaged_fitted_files(folder: Path, manifest: Manifest) -> list[DataError]:
+def damaged_fitted_files(folder: Path, streams: Mapping[str, StreamEntry]) -> list[DataError]:
     """One error per file a codec fitted (a tokenizer) that is missing or does not match its sha256."""
     problems = []
-    for stream, entry in manifest.streams.items():
+    for stream, entry in streams.items():
         for name, expected in entry.files.items():
             path = folder / name
             if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:

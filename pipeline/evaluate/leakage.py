@@ -17,6 +17,7 @@ Integers = NDArray[np.int64]
 
 TELLING = 0.98
 """Accuracy on unseen groups from which a text is taken to name the class."""
+WHOLE_GROUPS = "split by whole groups and ingest again"
 _SHOWN = 3
 
 
@@ -26,7 +27,7 @@ def raise_leaks(leaks: Sequence[LeakError]) -> None:
         raise Problems(list(leaks))
 
 
-def group_leaks(split: Text, group: Text, *, name: str) -> list[LeakError]:
+def group_leaks(split: Text, group: Text, *, name: str, fix: str = WHOLE_GROUPS) -> list[LeakError]:
     """Group values (N,) that occur in two splits (N,); "" is an unknown group and no leak."""
     known = group != ""
     values, member = np.unique(group[known], return_inverse=True)
@@ -36,7 +37,8 @@ def group_leaks(split: Text, group: Text, *, name: str) -> list[LeakError]:
     shared = values[seen.sum(axis=1) > 1].tolist()
     if not shared:
         return []
-    return [_leak(f"{len(shared)} values of {name} are in more than one split", field=name, examples=shared)]
+    problem = f"{len(shared)} values of {name} are in more than one split"
+    return [_leak(problem, field=name, examples=shared, fix=fix)]
 
 
 def overlap_leaks(split: Text, recording: Text, *, start_ns: Integers, end_ns: Integers, keys: Text) -> list[LeakError]:
@@ -119,6 +121,6 @@ def _read(stream: str, accuracy: float, limit: float, problem: str) -> LeakError
     )
 
 
-def _leak(problem: str, *, field: str, examples: list[str]) -> LeakError:
+def _leak(problem: str, *, field: str, examples: list[str], fix: str = WHOLE_GROUPS) -> LeakError:
     shown = examples[:_SHOWN] + (["..."] if len(examples) > _SHOWN else [])
-    return LeakError(problem, code="LEAK", field=field, got=shown, fix="split by whole groups and ingest again")
+    return LeakError(problem, code="LEAK", field=field, got=shown, fix=fix)

@@ -15,6 +15,7 @@ from pipeline.evaluate.cluster_browser import ClusterBrowser, cluster_browser
 from pipeline.evaluate.evaluation_rows import SOURCES, EvaluationRow
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
 from pipeline.evaluate.gain import Gain
+from pipeline.evaluate.regression_lines import REGRESSION_SOURCES, RegressionLine
 from pipeline.evaluate.relation_recovery import Recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, relation_columns
 from pipeline.evaluate.results import FUSED, TITLES, ResultRow, method_rank
@@ -29,15 +30,16 @@ WIDE_DPI = 125  # a wide figure has many pixels already
 class ReportData:
     """What a report shows. Parts that are empty are left out.
 
-    gains: of the linear probe over its strongest control. history: metric name with its stage, e.g.
-    "pretrain/loss/total" -> points. chance: share of the largest class. evaluation: rows of `kindred evaluate`;
-    refused: what it left out -> why. provenance: "manifest sha256" -> text.
-    config: the resolved recipe as YAML. label: what clusters ought to follow.
+    regression: of targets that are numbers. gains: of the linear probe over its strongest control. history: metric name
+    with its stage, e.g. "pretrain/loss/total" -> points. chance: share of the largest class. evaluation: rows of
+    `kindred evaluate`; refused: what it left out -> why. provenance: "manifest sha256" -> text. config: the resolved
+    recipe as YAML. label: what clusters ought to follow.
     """
 
     title: str
     description: str
     rows: Sequence[ResultRow]
+    regression: Sequence[RegressionLine] = ()
     gains: Sequence[Gain] = ()
     history: History = field(default_factory=dict)
     maps: Sequence[EmbeddingMap] = ()
@@ -97,10 +99,16 @@ def render_report(data: ReportData, plots: Sequence[Plot] | None = None) -> str:
         gain_lines=gain_lines(data.gains, data.rows),
         tables=[_table(data.rows, subset) for subset in _subsets(data.rows)],
         relation_columns=relation_columns(data.relations),
-        sources={SOURCES[0]: "Kindred", **{source: TITLES[source] for source in SOURCES[1:]}},
+        sources=_titles(SOURCES),
+        regression_sources=_titles(REGRESSION_SOURCES),
         findings=[finding(summary, data.label).text for summary in data.pseudo_labels],
         sections=sections,
     )
+
+
+def _titles(sources: Sequence[str]) -> dict[str, str]:
+    """Column titles by source; the first is the learned features."""
+    return {sources[0]: "Kindred", **{source: TITLES[source] for source in sources[1:]}}
 
 
 def _plot(name: str, section: str, caption: str, figure: Figure, *, dpi: int = DPI) -> Plot:

@@ -51,10 +51,20 @@ def group_interval(
     correct: (N,) 1 where right, or the share of draws that were right. Rows of one group are not independent, so
     resampling rows would claim far too much certainty.
     """
+    found = group_resamples(groups, rng=rng, resamples=resamples)
+    if found is None:
+        return None
+    member, times = found
+    right, size = np.bincount(member, weights=correct), np.bincount(member)
+    low, high = np.quantile(times @ right / (times @ size), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def group_resamples(
+    groups: NDArray[np.str_], *, rng: np.random.Generator, resamples: int = 2000
+) -> tuple[Rows, Rows] | None:
+    """Number of each row's group (N,), and how often each of G groups is drawn (resamples, G); None for one group."""
     names, member = np.unique(groups, return_inverse=True)
     if len(names) < 2:
         return None
-    right, size = np.bincount(member, weights=correct), np.bincount(member)
-    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    low, high = np.quantile(times @ right / (times @ size), [0.025, 0.975])
-    return float(low), float(high)
+    return member, rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)

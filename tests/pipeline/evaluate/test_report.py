@@ -13,6 +13,7 @@ from pipeline.evaluate.cluster_browser import ClusterBrowser, Sample
 from pipeline.evaluate.cluster_choice import ChosenCluster
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
 from pipeline.evaluate.gain import Gain
+from pipeline.evaluate.regression_lines import RegressionFigure, RegressionLine
 from pipeline.evaluate.relation_summary import ColumnConsistency, RelationSummary
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
 from pipeline.evaluate.results import ResultRow
@@ -93,6 +94,10 @@ def full(name: str = "demo") -> ReportData:
         title=name,
         description=name,
         rows=rows(),
+        regression=[
+            RegressionLine(name, name, 10, {"probe": RegressionFigure(0.5, -0.25, 0.75, 1.2)}),
+            RegressionLine("effort", "fused", 100, {"probe": RegressionFigure(0.9, None, None, 0.31)}),
+        ],
         history={"pretrain/loss/total": [(1, 1.0), (2, 0.5)], f"pretrain/health/{name}/std": [(1, 1.0)]},
         maps=[EmbeddingMap(name, np.eye(2), {"label": [name, "b"], name: ["c", "d"]})],
         confusions=[Confusion(name, np.eye(2, dtype=int), [name, "b"])],
@@ -105,6 +110,18 @@ def full(name: str = "demo") -> ReportData:
         provenance={name: name},
         config=f"name: {name}",
     )
+
+
+def test_regression_stands_beside_its_controls() -> None:
+    html = render_report(full())
+
+    part = html[html.index("<h2>Regression") :]
+    table = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in re.findall(r"<tr.*?</tr>", part, re.DOTALL)]
+    assert table[:3] == [
+        "Target streams labels Kindred Hand-made features Random encoder Metadata only",
+        "demo demo 10 % 0.500 -0.250 to 0.750 MAE 1.2 – – –",
+        "effort fused 100 % 0.900 MAE 0.31 – – –",
+    ]
 
 
 @pytest.mark.fault("S10")

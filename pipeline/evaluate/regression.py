@@ -1,0 +1,144 @@
+"""Regression probes of frozen features: how well few or many labels read a number from them.
+
+The protocol is that of `probe.py`: features standardised by the training split, labelled rows drawn from it by share
+and seed alone (the same ones for every feature table), alpha chosen with those rows only, by folds that hold out whole
+groups, and one score on the test split.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchmetrics.functional import mean_absolute_error, r2_score
+
+from modalities.draws import derive_seed
+from pipeline.errors import DataError
+from pipeline.evaluate.label_fractions import label_draws
+from pipeline.evaluate.probe_config import ProbeConfig
+from pipeline.evaluate.regression_config import RegressionConfig
+from pipeline.evaluate.ridge import Features, Targets, Values, choose_alpha, ridge_path
+from pipeline.evaluate.scores import group_resamples
+
+Rows = NDArray[np.int64]
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class RegressionTask:
+    """name: of the target. values: (N,) its numbers, NaN = none; groups, train and test as in `ProbeTask`."""
+
+    name: str
+    values: Values
+    groups: NDArray[np.str_]
+    train: Rows
+    test: Rows
+
+    def targets(self, x: Features, rows: Rows, split: str) -> Targets:
+        """Those of the rows that have a number. Raises DataError where they are too few or all the same."""
+        kept = rows[~np.isnan(self.values[rows])]
+        if len(np.unique(self.values[kept])) < 2:
+            raise DataError(
+                f"the {split} split has fewer than two different numbers of {self.name}",
+                code="DATA_LABEL",
+                field=self.name,
+                got=f"{len(kept)} of {len(rows)} samples have one",
+                fix="leave it out of regression.targets, or label more",
+            )
+        return Targets(x[kept], self.values[kept], self.groups[kept])
+
+
+@dataclass(frozen=True)
+class RegressionRow:
+    """Results of a ridge probe on one feature table at one percentage of labels; r2s, maes and alphas per label draw.
+
+    Intervals: 95 %, over test groups; None where there is only one. validated: whether held-out groups chose alpha.
+    """
+
+    target: str
+    source: str
+    subset: str
+    percent: float
+    num_labels: int
+    r2s: tuple[float, ...]
+    maes: tuple[float, ...]
+    r2_interval: Interval | None
+    mae_interval: Interval | None
+    alphas: tuple[float, ...]
+    validated: bool
+
+    def metrics(self) -> dict[str, float]:
+        """Flat metrics by full name, regression/<target>/<source>/<subset>/<percent>/..."""
+        found = {"r2": float(np.mean(self.r2s)), "mae": float(np.mean(self.maes))}
+        if len(self.r2s) > 1:
+            found["r2_sd"] = float(np.std(self.r2s, ddof=1))
+        for name, interval in (("r2", self.r2_interval), ("mae", self.mae_interval)):
+            if interval is not None:
+                found |= {f"{name}_low": interval[0], f"{name}_high": interval[1]}
+        prefix = f"regression/{self.target}/{self.source}/{self.subset}/{self.percent:g}"
+        return {f"{prefix}/{name}": value for name, value in found.items()}
+
+
+def regression_probe(
+    x: Features,
+    task: RegressionTask,
+    *,
+    source: str,
+    subset: str,
+    config: RegressionConfig,
+    probe: ProbeConfig,
+    seed: int,
+) -> list[RegressionRow]:
+    """One row per percentage, for standardised features x (N, D) aligned with the task."""
+    train, test = task.targets(x, task.train, "training"), task.targets(x, task.test, "test")
+    rows = []
+    for percent in probe.label_percents:
+        draws = label_draws(np.zeros(len(train.y), np.int64), percent=percent, draws=probe.draws, seed=seed)
+        predicted, alphas, validated = [], [], True
+        for draw in draws:
+            own = train.select(draw.rows)
+            chosen = choose_alpha(own, config.alphas, folds=probe.folds)
+            alpha = config.default_alpha if chosen is None else chosen
+            predicted.append(ridge_path(own.x, own.y, [alpha])[0].predict(test.x))
+            alphas.append(alpha)
+            validated &= chosen is not None
+        r2_interval, mae_interval = _intervals(predicted, test, seed=seed)
+        rows.append(
+            RegressionRow(
+                task.name,
+                source,
+                subset,
+                percent,
+                num_labels=len(draws[0].rows),
+                r2s=tuple(float(r2_score(torch.from_numpy(p), torch.from_numpy(test.y))) for p in predicted),
+                maes=tuple(
+                    float(mean_absolute_error(torch.from_numpy(p), torch.from_numpy(test.y))) for p in predicted
+                ),
+                r2_interval=r2_interval,
+                mae_interval=mae_interval,
+                alphas=tuple(alphas),
+                validated=validated,
+            )
+        )
+    return rows
+
+
+def _intervals(predicted: list[Values], test: Targets, *, seed: int) -> tuple[Interval | None, Interval | None]:
+    """Of R2 and MAE, over whole test groups drawn with replacement; errors are means over label draws."""
+    found = group_resamples(test.groups, rng=np.random.default_rng(derive_seed(seed, "interval")))
+    if found is None:
+        return None, None
+    member, times = found
+    errors = np.stack(predicted) - test.y
+    columns = (np.ones(len(test.y)), test.y, test.y**2, (errors**2).mean(axis=0), np.abs(errors).mean(axis=0))
+    count, first, second, squared, absolute = (times @ np.bincount(member, weights=column) for column in columns)
+    total = second - first**2 / count
+    varied = total > 1e-9 * second  # a draw of groups that all have one number has no R2
+    return _quantiles(1 - squared[varied] / total[varied]), _quantiles(absolute / count)
+
+
+def _quantiles(values: Values) -> Interval | None:
+    if len(values) == 0:
+        return None
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
