@@ -57,6 +57,13 @@ class Tracking:
         entries = stages.items() if isinstance(stages, dict) else ()
         return {stage: entry["run_id"] for stage, entry in entries if isinstance(entry, dict)}
 
+    def awaited_run_id(self, seconds: float) -> str | None:
+        """MLflow id of the parent as soon as it is delivered; None where that takes longer."""
+        deadline = time.monotonic() + seconds
+        while (found := self.run_ids().get(PARENT)) is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return None if found is None else str(found)
+
 
 @contextlib.contextmanager
 def tracked(
