@@ -69,12 +69,12 @@ def _tracked(study: Study) -> AbstractContextManager[Tracking]:
 
 def _run_all(study: Study, waiting: Sequence[StudiedRun], tracking: Tracking, answers: Answers) -> None:
     tags = {"kindred.study": study.config.name}
-    _ingest(study, waiting, tags, answers)
     parent = tracking.awaited_run_id(LINK_WITHIN_S)
     if parent is None:
         Console().line("tracking: the study's own run is not delivered yet; its runs carry the tag kindred.study alone")
     else:
         tags["mlflow.parentRunId"] = parent
+    _ingest(study, waiting, tags, answers)
     ready = [run for run in waiting if run.name not in answers]
     if study.config.at_once == 1:
         _run_here(study, ready, tags, answers)

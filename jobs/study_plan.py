@@ -85,7 +85,7 @@ def plan_study(config: StudyConfig, recipe_path: Path, overrides: Sequence[str] 
     for variant, own in config.all_variants().items():
         given = (*config.overrides, *own, *overrides, shared)
         try:
-            runs += [_run(config, recipe_path, variant, seed, given) for seed in config.seeds]
+            runs += _runs(config, recipe_path, variant, given)
         except Problems as error:
             problems += [_named(variant, problem) for problem in error.problems]
         except ConfigError as error:
@@ -95,7 +95,7 @@ def plan_study(config: StudyConfig, recipe_path: Path, overrides: Sequence[str] 
     return Study(config, recipe_path, tuple(sorted(runs, key=lambda run: config.seeds.index(run.seed))))
 
 
-def _run(config: StudyConfig, recipe_path: Path, variant: str, seed: int, overrides: tuple[str, ...]) -> StudiedRun:
+def _runs(config: StudyConfig, recipe_path: Path, variant: str, overrides: tuple[str, ...]) -> list[StudiedRun]:
     folder = folder_of(config)
     recipe = load_config(Recipe, recipe_path, overrides)
     if config.at_once > 1 and recipe.pretrain.workers > 0:
@@ -108,11 +108,12 @@ def _run(config: StudyConfig, recipe_path: Path, variant: str, seed: int, overri
             fix="add pretrain.workers=0, which gives the same weights, or at_once=1",
         )
     ingestion = _ingestion(recipe, recipe_path, folder, overrides)
-    own = [f"seed={seed}", f"out={folder / f'{variant}-seed{seed}'}"]
-    if ingestion is not None:
-        own.append(f"data.path={absolute(ingestion.recipe.place)}")
-    given = (*overrides, *own)
-    return StudiedRun(variant, seed, given, load_config(Recipe, recipe_path, given), ingestion)
+    data = [] if ingestion is None else [f"data.path={absolute(ingestion.recipe.place)}"]
+    runs = []
+    for seed in config.seeds:
+        given = (*overrides, *data, f"seed={seed}", f"out={folder / f'{variant}-seed{seed}'}")
+        runs.append(StudiedRun(variant, seed, given, load_config(Recipe, recipe_path, given), ingestion))
+    return runs
 
 
 def _ingestion(recipe: Recipe, recipe_path: Path, folder: Path, overrides: tuple[str, ...]) -> Ingestion | None:
