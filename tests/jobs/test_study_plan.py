@@ -13,7 +13,7 @@ from tests.jobs.tiny_run import RECIPE
 def planned(folder: Path, *overrides: str, **given: object) -> Study:
     document = {"name": "s", "recipe": "tiny.yaml", "seeds": [4, 2], "variants": {"a": [], "b": ["probe.draws=3"]}}
     (folder / "tiny.yaml").write_text(RECIPE.read_text())
-    (folder / "study.yaml").write_text(yaml.safe_dump({**document, **given}))
+    (folder / "study.yaml").write_text(yaml.safe_dump({**document, **given}, sort_keys=False))
     return load_study(folder / "study.yaml", overrides)
 
 
