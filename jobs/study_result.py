@@ -11,7 +11,7 @@ from jobs._study_trial import Answer
 from jobs._tracking import run_ids_of
 from jobs.study_config import VALIDATION_METRIC, SelectConfig
 from jobs.study_plan import StudiedRun, Study
-from jobs.study_table import Found, study_table
+from jobs.study_table import Found, StudyTable, study_table
 from pipeline.errors import ConfigError, KindredError
 
 Result = dict[str, JsonValue]
@@ -36,9 +36,11 @@ class StudiedRunFailed(KindredError):
 
 @dataclass(frozen=True)
 class StudyResult:
-    """document: what `study.json` holds; problems: every failed run, and a choice that could not be made."""
+    """document: what `study.json` holds; table: of the runs that did not fail; problems: every run that did, and a
+    choice that could not be made."""
 
     document: Result
+    table: StudyTable
     markdown: str
     problems: list[KindredError]
 
@@ -69,7 +71,7 @@ def study_result(study: Study, failed: Mapping[str, Answer]) -> StudyResult:
     }
     parts = [f"# {config.name}", config.description, _heading(study), table.markdown(), _sentence(chosen)]
     parts += [f"- {problem}" for problem in problems]
-    return StudyResult(document, "\n\n".join(part for part in parts if part) + "\n", problems)
+    return StudyResult(document, table, "\n\n".join(part for part in parts if part) + "\n", problems)
 
 
 def _metrics(study: Study, variant: str, failed: Mapping[str, Answer]) -> dict[int, dict[str, float]]:
