@@ -1,7 +1,7 @@
 """python -m jobs._study_trial REQUEST: one run of a study, in a process of its own with a main thread for signals.
 
-It ends, with a checkpoint, when its standard input does: whoever started it may be killed at any time. Standard output
-holds the answer as JSON: {} or an error with its exit code.
+It ends, with a checkpoint, when its standard input does, where Ray did not kill it before: whoever started it may be
+killed at any time. Standard output holds the answer as JSON: {} or an error with its exit code.
 """
 
 import json
