@@ -12,26 +12,9 @@ from jobs._tracking import run_ids_of
 from jobs.study_config import VALIDATION_METRIC, SelectConfig
 from jobs.study_plan import StudiedRun, Study
 from jobs.study_table import Found, StudyTable, study_table
-from pipeline.errors import ConfigError, KindredError
+from pipeline.errors import ConfigError, KindredError, kind_of
 
 Result = dict[str, JsonValue]
-
-
-class StudiedRunFailed(KindredError):
-    """A run of a study failed; it keeps the code and the exit code of what ended the run."""
-
-    def __init__(self, run: str, answer: Answer) -> None:
-        record = answer["error"]
-        assert isinstance(record, dict)  # noqa: S101 - written by us
-        several = [str(each["message"]) for each in record.get("problems", ())]
-        message = f"run {run}: {record.get('message') or '; '.join(several)}"
-        given = {name: record[name] for name in ("fix", *KindredError.fields) if name in record}
-        super().__init__(message, code=record["code"], **given)
-        self.answer = answer
-
-    @property
-    def exit_code(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - one per instance here
-        return int(str(self.answer["exit_code"]))
 
 
 @dataclass(frozen=True)
@@ -50,7 +33,7 @@ def study_result(study: Study, failed: Mapping[str, Answer]) -> StudyResult:
     config = study.config
     found = {variant: _metrics(study, variant, failed) for variant in config.all_variants()}
     table = study_table(found)
-    problems: list[KindredError] = [StudiedRunFailed(name, answer) for name, answer in failed.items()]
+    problems: list[KindredError] = [_error(name, answer) for name, answer in failed.items()]
     chosen: Result | None = None
     if config.select is not None:
         try:
@@ -89,6 +72,15 @@ def _run(run: StudiedRun, answer: Answer | None) -> Result:
     if answer is None:
         return {"status": "finished", **known}
     return {"status": "failed", **known, **answer}  # pyright: ignore[reportReturnType] - plain JSON values
+
+
+def _error(run: str, answer: Answer) -> KindredError:
+    """What ended a run, of the kind, with the code and the exit code that it had there."""
+    record = answer["error"]
+    assert isinstance(record, dict)  # noqa: S101 - written by us
+    message = record.get("message") or "; ".join(str(each["message"]) for each in record["problems"])
+    given = {name: record[name] for name in ("fix", *KindredError.fields) if name in record}
+    return kind_of(int(str(answer["exit_code"])))(f"run {run}: {message}", code=record["code"], **given)
 
 
 def _chosen(select: SelectConfig, found: Found, *, seeds: int) -> Result:
