@@ -138,6 +138,10 @@ def _add_finished(verbs: "argparse._SubParsersAction[_Parser]") -> None:
 
 def _add_others(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     """Verbs beside the way from data to results."""
+    study = verbs.add_parser("study", help="variants of one recipe, each with several seeds, in one table")
+    study.add_argument("study", type=Path, help="study YAML")
+    study.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the study (seeds=[0]), else of its recipe")
+    _finish(study, _study)
     explain = verbs.add_parser("explain", help="every recipe key with type, default and meaning")
     explain.add_argument("prefix", nargs="?", default="", help="only keys below this one, e.g. pretrain.optim")
     _finish(explain, _explain)
@@ -258,6 +262,12 @@ def _submit(options: argparse.Namespace) -> dict[str, JsonValue]:
             lock=options.pip,
         )
         return submit(job, options.address, action=options.action or "start")
+
+
+def _study(options: argparse.Namespace) -> dict[str, JsonValue]:
+    from jobs.study import study
+
+    return study(options.study, options.overrides)
 
 
 def _compare(options: argparse.Namespace) -> dict[str, JsonValue]:

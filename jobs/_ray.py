@@ -138,7 +138,7 @@ def _launch_once(
                 torch_config=BoundTorchConfig(timeout_s=300),
             )
             store = ControlStore(ray.get_runtime_context().gcs_address, limit_s)
-            return _wait(trainer.fit, watch, store).return_value
+            return in_side_thread(trainer.fit, watch, store).return_value
         except TrainingFailedError as error:
             raise EnvironmentFault(
                 f"the worker group failed: {str(error).strip().splitlines()[-1][:400]}",
@@ -175,8 +175,8 @@ def connected(workers: Workers) -> Iterator[None]:
                 ray.shutdown()
 
 
-def _wait(fit: Callable[[], ResultT], *watches: Callable[[], None]) -> ResultT:
-    """Run in a side thread: in the main thread Ray would replace our SIGINT handler and abort without a checkpoint.
+def in_side_thread(fit: Callable[[], ResultT], *watches: Callable[[], None]) -> ResultT:
+    """What `fit` returns. In the main thread Ray would replace our SIGINT handler and abort without a checkpoint.
 
     A daemon thread, so that a second signal ends the process at once.
     """

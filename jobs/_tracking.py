@@ -53,9 +53,21 @@ class Tracking:
 
     def run_ids(self) -> dict[str, JsonValue]:
         """MLflow run ids by stage (the recipe's own is `run`), as far as they are delivered."""
-        stages = (read_json(tracking_folder(self.run_folder) / "sent.json") or {}).get("stages", {})
-        entries = stages.items() if isinstance(stages, dict) else ()
-        return {stage: entry["run_id"] for stage, entry in entries if isinstance(entry, dict)}
+        return run_ids_of(self.run_folder)
+
+    def awaited_run_id(self, seconds: float) -> str | None:
+        """MLflow id of the parent as soon as it is delivered; None where that takes longer."""
+        deadline = time.monotonic() + seconds
+        while (found := self.run_ids().get(PARENT)) is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return None if found is None else str(found)
+
+
+def run_ids_of(run_folder: Path) -> dict[str, JsonValue]:
+    """MLflow run ids by stage, as far as they are delivered, of a folder that may not be tracked at all."""
+    stages = (read_json(tracking_folder(run_folder) / "sent.json") or {}).get("stages", {})
+    entries = stages.items() if isinstance(stages, dict) else ()
+    return {stage: entry["run_id"] for stage, entry in entries if isinstance(entry, dict)}
 
 
 @contextlib.contextmanager

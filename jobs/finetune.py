@@ -126,11 +126,13 @@ def _trained(
     recipe, name = context.recipe, f"{method}-{samples.percent:g}"
     read = batch_reader(dataset, _streams(recipe), recipe.label)
     best = fit_classifier(context, task, samples, read, name=name, decay=decay)
-    temperature = None
+    temperature, held_out = None, {}
     if len(samples.validation):
-        temperature = fit_temperature(task.logits(read, samples.validation), samples.classes(samples.validation))
+        validated, known = task.logits(read, samples.validation), samples.classes(samples.validation)
+        temperature = fit_temperature(validated, known)
+        held_out = {"validation_accuracy": float((validated.argmax(dim=1) == known).double().mean())}
     logits, y = task.logits(read, samples.test), samples.classes(samples.test)
-    metrics = classifier_metrics(logits, y, temperature=temperature)
+    metrics = held_out | classifier_metrics(logits, y, temperature=temperature)
     correct = (logits.argmax(dim=1) == y).float().numpy()
     if recipe.subject is not None:
         groups = dataset.index.group(recipe.subject)[samples.test].astype(str)

@@ -77,7 +77,7 @@ def _raw_files(out: Path, data: DataConfig) -> Path:
 
 def _stamp(root: Path, config: Config) -> None:
     """Give generated files a time that their configuration alone decides: ingest knows raw files by size and time."""
-    seconds = int.from_bytes(hashlib.sha256(config.model_dump_json().encode()).digest()[:4])
+    seconds = int.from_bytes(hashlib.sha256(config.model_dump_json(exclude_none=True).encode()).digest()[:4])
     for path in root.rglob("*"):
         if path.is_file():
             os.utime(path, (seconds, seconds))

@@ -31,11 +31,13 @@ from pipeline.evaluate.cluster_study import ClusterStudy
 from pipeline.evaluate.features import Features
 from pipeline.evaluate.fusion import fuse
 from pipeline.evaluate.probe import ProbeRow, ProbeTask
+from pipeline.evaluate.probe_config import Method
 from pipeline.evaluate.pseudo_labels import PseudoLabels
 from pipeline.evaluate.sample_scores import SAMPLE_SCORES_NAME, sample_scores, write_sample_scores
 
 MAP_SAMPLES = 1000
 _MAP_LEAST = 10  # samples below which a neighbourhood means nothing
+_PROBES: dict[Method, str] = {"linear": "Linear probe", "knn": "kNN probe"}
 Rows = NDArray[np.int64]
 Matrix = NDArray[np.float32]
 Result = dict[str, JsonValue]
@@ -130,15 +132,16 @@ def _drawn(recipe: Recipe, dataset: Dataset, task: ProbeTask, fused: Matrix, row
     shown = _some(recipe, task.labelled_test())
     groups = {str(recipe.label): [names[k] for k in task.labels[shown]]}
     groups |= {name: [str(value) for value in column[shown]] for name, column in dataset.index.groups.items()}
+    method = "linear" if "linear" in recipe.probe.methods else recipe.probe.methods[0]
     best = next(
         r
         for r in rows
-        if (r.source, r.subset, r.method) == ("probe", "fused", "linear")
+        if (r.source, r.subset, r.method) == ("probe", "fused", method)
         and r.percent == max(recipe.probe.label_percents)
     )
     return {
         "maps": [_map("Test samples, fused features", fused[shown], groups)],
-        "confusions": [{"title": "Linear probe, fused", "counts": best.confusion.tolist(), "names": [*names]}],
+        "confusions": [{"title": f"{_PROBES[method]}, fused", "counts": best.confusion.tolist(), "names": [*names]}],
     }
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -31,24 +31,29 @@ Result = dict[str, JsonValue]
 _FORK = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
-def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages: Sequence[str]) -> Result:
+def run_recipe(
+    path: Path,
+    overrides: Sequence[str],
+    *,
+    fork: str | None,
+    stages: Sequence[str],
+    tags: Mapping[str, str] | None = None,
+) -> Result:
     """Run `stages` of the recipe at `path`; returns what `result.json` holds. Finished stages are not run again.
 
-    Among others, relations are a stage of recipes that declare some.
+    Among others, relations are a stage of recipes that declare some. tags: of its MLflow run, besides its provenance.
     """
     recipe = load_config(Recipe, path, overrides)
-    _check_folder(path, overrides, fork)
+    refuse_folder_elsewhere(path, overrides)
     if fork is not None:
         recipe = _forked(recipe, fork, stages)
-    folder = RunFolder(recipe.folder)
-    if len(stages) > 1 and not recipe.relations:
-        stages = [name for name in stages if name != "relations"]
+    folder, stages = RunFolder(recipe.folder), _declared(recipe, stages)
     with folder.locked():
         if "ingest" in stages and _is_finished("ingest", recipe, folder):
             _refuse_changed_files(recipe)
         if not all(_is_finished(stage, recipe, folder) for stage in stages):
             try:
-                _run_tracked(recipe, folder, stages)
+                _run_tracked(recipe, folder, stages, tags or {})
             except KindredError as error:
                 _record_failure(folder, error)
                 raise
@@ -68,6 +73,18 @@ def run_recipe(path: Path, overrides: Sequence[str], *, fork: str | None, stages
     return result
 
 
+def is_finished(recipe: Recipe, stages: Sequence[str]) -> bool:
+    """Whether these stages ended with this very configuration. Raises ConfigError for one with another."""
+    folder = RunFolder(recipe.folder)
+    return all(_is_finished(stage, recipe, folder) for stage in _declared(recipe, stages))
+
+
+def _declared(recipe: Recipe, stages: Sequence[str]) -> Sequence[str]:
+    if len(stages) > 1 and not recipe.relations:
+        return [name for name in stages if name != "relations"]
+    return stages
+
+
 def _refuse_changed_files(recipe: Recipe) -> None:
     """Raises OutputError for a data set whose raw files have changed since; they may be gone."""
     if recipe.data.generate is None and recipe.data.root and Path(recipe.data.root).is_dir():
@@ -76,6 +93,8 @@ def _refuse_changed_files(recipe: Recipe) -> None:
 
 def _forked(recipe: Recipe, name: str, stages: Sequence[str]) -> Recipe:
     """Beside the old run; on its data set, unless that is to be ingested anew or would be another."""
+    if not _FORK.fullmatch(name):
+        raise ConfigError("no name for a fork", code="CONFIG_PATH", field="--fork", expected=_FORK.pattern, got=name)
     old, data = RunFolder(recipe.folder), recipe.folder / "data"
     forked = recipe.model_copy(update={"out": f"{recipe.folder}-{name}"})
     same = read_json(old.path / "ingest" / "identity.json") == STAGES["ingest"].identity(recipe, old)
@@ -84,17 +103,15 @@ def _forked(recipe: Recipe, name: str, stages: Sequence[str]) -> Recipe:
     return forked.model_copy(update={"data": recipe.data.model_copy(update={"path": str(data)})})
 
 
-def _check_folder(path: Path, overrides: Sequence[str], fork: str | None) -> None:
-    """Only the command line may name a run folder anywhere: a recipe may come from someone else."""
+def refuse_folder_elsewhere(path: Path, overrides: Sequence[str]) -> None:
+    """Only the command line may name a folder anywhere: a recipe or study may come from someone else."""
     document = load_yaml(path)
     out = document.get("out") if isinstance(document, dict) else None
     overridden = any(override.startswith("out=") for override in overrides)
     if isinstance(out, str) and not overridden and (Path(out).is_absolute() or ".." in Path(out).parts):
         fix = f"give it on the command line: out={out}"
-        message = "the run folder of a recipe leaves the working folder"
+        message = f"the run folder of {path.name} leaves the working folder"
         raise ConfigError(message, code="CONFIG_PATH", field="out", expected="a folder below", got=out, fix=fix)
-    if fork is not None and not _FORK.fullmatch(fork):
-        raise ConfigError("no name for a fork", code="CONFIG_PATH", field="--fork", expected=_FORK.pattern, got=fork)
 
 
 def _is_finished(name: str, recipe: Recipe, folder: RunFolder) -> bool:
@@ -105,13 +122,13 @@ def _is_finished(name: str, recipe: Recipe, folder: RunFolder) -> bool:
     return True
 
 
-def _run_tracked(recipe: Recipe, folder: RunFolder, stages: Sequence[str]) -> None:
+def _run_tracked(recipe: Recipe, folder: RunFolder, stages: Sequence[str], tags: Mapping[str, str]) -> None:
     document = to_json(recipe)
     identity = RunIdentity(
         experiment=recipe.tracking.experiment or recipe.name,
         name=recipe.folder.name,
         job_key=identity_hash({"recipe": document, "folder": str(folder.path.resolve())}),
-        tags=provenance(),
+        tags={**provenance(), **tags},
     )
     write_recipe(folder.path, document)
     Console().settings(f"kindred {recipe.name}", _headline(recipe))

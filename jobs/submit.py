@@ -26,7 +26,7 @@ from jobs.configs import Recipe
 from jobs.pretrained import RUN_ID
 from pipeline.config import load_config, to_json
 from pipeline.credentials import redact
-from pipeline.errors import ConfigError, EnvironmentFault, KindredError, SecurityError
+from pipeline.errors import ConfigError, EnvironmentFault, KindredError, SecurityError, kind_of
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -212,8 +212,8 @@ def _raise_failure(info: "JobDetails", name: str) -> None:
     """Following a failed job ends with the exit code that it had."""
     if str(info.status.value) == "SUCCEEDED":
         return
-    kinds = {kind.exit_code: kind for kind in KindredError.__subclasses__() if isinstance(kind.exit_code, int)}
-    raise kinds.get(info.driver_exit_code or 0, EnvironmentFault)(
+    kind = kind_of(info.driver_exit_code or 0)
+    raise (EnvironmentFault if kind is KindredError else kind)(
         f"the job ended as {str(info.status.value).lower()}",
         code="JOB_ENDED",
         key=name,

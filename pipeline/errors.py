@@ -164,6 +164,12 @@ class SecurityError(KindredError):
     exit_code = 77
 
 
+def kind_of(exit_code: int) -> type[KindredError]:
+    """The kind of error that a process ended by; KindredError itself for an exit code that none has."""
+    kinds = {kind.exit_code: kind for kind in KindredError.__subclasses__() if isinstance(kind.exit_code, int)}
+    return kinds.get(exit_code, KindredError)
+
+
 class Problems(KindredError):
     """Several problems found in one pass; the exit code is the first one's."""
 

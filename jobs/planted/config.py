@@ -35,6 +35,10 @@ class PlantedConfig(Config):
     events_per_session: int = Field(default=64, ge=1, le=9999)
     """Events of each session, as balanced over activities as the number allows."""
 
+    events_by_subject: tuple[Annotated[int, Field(ge=1, le=9999)], ...] | None = None
+    """Events of each session, subject by subject, where people recorded unequally much; None: `events_per_session` of
+    everybody. A subject with as many events as before keeps every draw."""
+
     num_activities: int = Field(default=8, ge=2, le=len(ACTIVITIES))
     """Classes: ordered pairs of gestures."""
 
@@ -95,6 +99,16 @@ class PlantedConfig(Config):
 
     note_chatter: Strength = 1.0
     """Number of unrelated phrases around what the note says."""
+
+    def events_of(self, subject: int) -> int:
+        """Events of each of the subject's sessions."""
+        return self.events_per_session if self.events_by_subject is None else self.events_by_subject[subject]
+
+    @model_validator(mode="after")
+    def _events_of_everybody(self) -> "PlantedConfig":
+        if self.events_by_subject is not None and len(self.events_by_subject) != self.num_subjects:
+            raise ValueError(f"events_by_subject names {len(self.events_by_subject)} of {self.num_subjects} subjects")
+        return self
 
     @model_validator(mode="after")
     def _lengths_in_order(self) -> "PlantedConfig":

@@ -55,14 +55,15 @@ def draw_events(config: PlantedConfig) -> list[Event]:
 
 
 def _session(config: PlantedConfig, session: int) -> list[Event]:
-    subject, count = session // config.sessions_per_subject, config.events_per_session
+    subject = session // config.sessions_per_subject
+    count = config.events_of(subject)
     rng = generator(config, "session", session)
     device = int(rng.integers(config.num_devices))
-    activities, efforts = _bouts(config, rng), rng.integers(len(EFFORTS), size=count)
+    activities, efforts = _bouts(config, count, rng), rng.integers(len(EFFORTS), size=count)
     lengths = rng.uniform(config.min_length_s, config.max_length_s, count).round(2)
     day = _EPOCH_NS + session * 86_400 * _SECOND_NS + int(rng.integers(8 * 3600, 16 * 3600)) * _SECOND_NS
     starts = day + np.cumsum(np.round((lengths + rng.uniform(5.0, 40.0, count)) * 1000).astype(np.int64)) * 1_000_000
-    present, tags = _present(config, session), _tags(config, session, activities)
+    present, tags = _present(config, session, count), _tags(config, session, activities)
     return [
         Event(
             key=f"s{subject:03d}-d{session:04d}-e{i:04d}",
@@ -80,16 +81,16 @@ def _session(config: PlantedConfig, session: int) -> list[Event]:
     ]
 
 
-def _bouts(config: PlantedConfig, rng: np.random.Generator) -> np.ndarray:
-    """Activity of each event (N,): shuffled bouts, every activity equally often up to one bout."""
-    num_bouts = -(-config.events_per_session // config.bout_events)
+def _bouts(config: PlantedConfig, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Activity of each of `count` events (N,): shuffled bouts, every activity equally often up to one bout."""
+    num_bouts = -(-count // config.bout_events)
     rounds = -(-num_bouts // config.num_activities)
     order = np.concatenate([rng.permutation(config.num_activities) for _ in range(rounds)])[:num_bouts]
-    return np.repeat(order, config.bout_events)[: config.events_per_session]
+    return np.repeat(order, config.bout_events)[:count]
 
 
-def _present(config: PlantedConfig, session: int) -> list[tuple[str, ...]]:
-    draws = generator(config, "missing", session).random((config.events_per_session, 3))
+def _present(config: PlantedConfig, session: int, count: int) -> list[tuple[str, ...]]:
+    draws = generator(config, "missing", session).random((count, 3))
     keep = draws >= np.array([config.missing_imu, config.missing_photo, config.missing_note])
     keep[~keep.any(axis=1), 0] = True
     return [tuple(name for name, kept in zip(STREAMS, row, strict=True) if kept) for row in keep]

@@ -28,8 +28,15 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Prediction:
-    """classes: (N,). chosen: C or k. validated: whether held-out groups chose it, not the default."""
+    """classes: (N,). chosen: C or k. validated: whether held-out groups chose it, not the default.
+
+    held_out: what the choice scored on them, a loss (nats a row) or an accuracy; None where there were none.
+    """
 
     classes: Rows
     chosen: float
-    validated: bool
+    held_out: float | None
+
+    @property
+    def validated(self) -> bool:
+        return self.held_out is not None

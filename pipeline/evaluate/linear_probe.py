@@ -17,14 +17,13 @@ def linear_probe(labelled: Labelled, x: Features, config: ProbeConfig) -> Predic
     """Fit on the labelled rows, predict x (N, D)."""
     axes = principal_axes(labelled.x)
     rotated = replace(labelled, x=axes.rotate(labelled.x).astype(np.float32))  # half the memory traffic, same classes
-    chosen = choose_inverse_strength(rotated, config)
-    c = config.default_inverse_strength if chosen is None else chosen
-    (model,) = logistic_path(rotated.x, rotated.y, num_classes=labelled.num_classes, inverse_strengths=[c])
-    return Prediction(model.logits(axes.rotate(x)).argmax(axis=1), c, chosen is not None)
+    chosen, held_out = choose_inverse_strength(rotated, config) or (config.default_inverse_strength, None)
+    (model,) = logistic_path(rotated.x, rotated.y, num_classes=labelled.num_classes, inverse_strengths=[chosen])
+    return Prediction(model.logits(axes.rotate(x)).argmax(axis=1), chosen, held_out)
 
 
-def choose_inverse_strength(labelled: Labelled, config: ProbeConfig) -> float | None:
-    """The C of lowest held-out loss (nats a row) over group folds; None where such folds are impossible.
+def choose_inverse_strength(labelled: Labelled, config: ProbeConfig) -> tuple[float, float] | None:
+    """The C of lowest held-out loss (nats a row) over group folds, and that loss; None where these are impossible.
 
     Loss, not accuracy: with few labels accuracy is a coarse, tied score. Candidates are tried from the strongest
     regularisation on, until two in a row are worse than the best: the weak ones cost most and cannot win any more.
@@ -54,4 +53,4 @@ def choose_inverse_strength(labelled: Labelled, config: ProbeConfig) -> float | 
         )
         if worse == _PATIENCE:
             break
-    return best
+    return None if best is None else (best, best_loss)

@@ -47,13 +47,13 @@ def _tile(
 
 def knn_probe(labelled: Labelled, x: Features, config: ProbeConfig) -> Prediction:
     """Predict x (N, D) with the k of highest held-out accuracy over group folds; the smaller k where two are equal."""
-    chosen = _choose(labelled, config)
-    k = config.default_neighbours if chosen is None else chosen
+    k, held_out = _choose(labelled, config) or (config.default_neighbours, None)
     classes = vote(x, stored=labelled.x, y=labelled.y, num_classes=labelled.num_classes, neighbours=[k])[k]
-    return Prediction(classes, k, chosen is not None)
+    return Prediction(classes, k, held_out)
 
 
-def _choose(labelled: Labelled, config: ProbeConfig) -> int | None:
+def _choose(labelled: Labelled, config: ProbeConfig) -> tuple[int, float] | None:
+    """k and its accuracy on held-out groups; None where there are none."""
     folds = group_folds(labelled.y, labelled.groups, folds=config.folds)
     ks = sorted(config.neighbours)
     right = np.zeros(len(ks))
@@ -61,4 +61,5 @@ def _choose(labelled: Labelled, config: ProbeConfig) -> int | None:
         stored = labelled.select(train)
         found = vote(labelled.x[held], stored=stored.x, y=stored.y, num_classes=labelled.num_classes, neighbours=ks)
         right += [(found[k] == labelled.y[held]).sum() for k in ks]
-    return ks[int(right.argmax())] if folds else None
+    held_out = float(right.max()) / max(1, sum(len(held) for _, held in folds))
+    return (ks[int(right.argmax())], held_out) if folds else None

@@ -75,6 +75,11 @@ def probe(
     return rows
 
 
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
+
+
 def _row(
     name: tuple[str, str, Method, float],
     draws: list[LabelDraw],
@@ -95,7 +100,7 @@ def _row(
         recall_min=float(np.mean([s.recall_min for s in found])),
         interval=group_interval(correct, test.groups, rng=rng),
         chosen=tuple(p.chosen for p in predictions),
-        validated=all(p.validated for p in predictions),
+        held_out=_mean([p.held_out for p in predictions]),
         confusion=np.sum([s.confusion for s in found], axis=0),
         correct=correct,
     )

@@ -14,7 +14,8 @@ class ProbeRow:
 
     source: "probe" for learned features, else the control's name. num_labels: labelled training samples of a draw.
     shots: samples a class where the percentage was too small for one, else None. accuracies, chosen (C, k): per draw;
-    validated: whether held-out groups chose it in every draw. f1_macro and recall_min are means over draws.
+    held_out: mean over draws of what the choice scored on held-out training groups (loss of linear, accuracy of knn),
+    None where any draw had none. f1_macro and recall_min are means over draws.
     interval: 95 % over test groups, None with one group. confusion: (K, K) summed over draws, rows are true classes.
     correct: (N,) share of draws that were right, of each labelled test sample.
     """
@@ -30,7 +31,7 @@ class ProbeRow:
     recall_min: float
     interval: tuple[float, float] | None
     chosen: tuple[float, ...]
-    validated: bool
+    held_out: float | None
     confusion: NDArray[np.int64]
     correct: NDArray[np.float64]
 
@@ -43,6 +44,11 @@ class ProbeRow:
     def accuracy_sd(self) -> float:
         """Sample standard deviation over draws; 0 with one draw."""
         return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else 0.0
+
+    @property
+    def validated(self) -> bool:
+        """Whether held-out groups chose C or k in every draw."""
+        return self.held_out is not None
 
     @property
     def name(self) -> str:
@@ -67,4 +73,6 @@ class ProbeRow:
             found |= {"accuracy_low": self.interval[0], "accuracy_high": self.interval[1]}
         if self.shots is not None:
             found["shots"] = self.shots
+        if self.held_out is not None and self.source == "probe":
+            found["validation_loss" if self.method == "linear" else "validation_accuracy"] = self.held_out
         return {f"{self.name}/{key}": value for key, value in found.items()}

@@ -3,18 +3,13 @@
     python -m tests.benchmarks.learning_gates [--seeds 0 1 2 3 4] [--variants intra inter ...] [--out runs/gates]
 
 "inter" is everything that looks at other samples' pseudo-labels: the inter-sample objective, and weights for the
-negatives of intra. Every variant and seed is a run of its own of gates.yaml on one shared data set; a finished one is
-not run again, so the command can be stopped and typed again. One thread each, --at-once of them. Prints a table of
-mean and sample sd over seeds, paired differences, and whether each gate holds.
+negatives of intra. A study of gates.yaml: typed again it does what is missing, --at-once runs at a time. Prints, after
+the study's table, one of figures with mean and sample sd over seeds, and whether each gate holds, by paired
+differences of seeds.
 """
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +17,14 @@ import pyarrow.parquet as pq
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 
+from jobs._run_folder import RunFolder, numbers
+from jobs.stages import STAGES
+from jobs.study import run_study
+from jobs.study_config import StudyConfig
+from jobs.study_plan import StudiedRun, Study, plan_study
+from jobs.study_table import cell
 from pipeline.data.index import load_index
+from pipeline.errors import KindredError
 
 RECIPE = Path(__file__).with_name("gates.yaml")
 RELATION = ["relations={tag: {kind: same, column: tag}, device: {kind: same, column: device}}"]
@@ -45,13 +47,13 @@ def _relational(name: str) -> list[str]:
 VARIANTS = {
     "intra": [_objectives("{kind: intra}")],
     "inter": _inter(),
-    "inter, without weights": _inter(weighted=False),
-    "inter, margin +0.35": _inter("sampling: random, margin: 0.35"),
-    "inter, semi-hard": _inter("sampling: semihard, negatives: 192"),
-    "inter, hard": _inter("sampling: hard, negatives: 192"),
-    "intra, weights": [_objectives("{kind: intra, false_negatives: true}")],
-    "relation tag": _relational("tag"),
-    "relation device": _relational("device"),
+    "inter-without-weights": _inter(weighted=False),
+    "inter-margin+0.35": _inter("sampling: random, margin: 0.35"),
+    "inter-semihard": _inter("sampling: semihard, negatives: 192"),
+    "inter-hard": _inter("sampling: hard, negatives: 192"),
+    "intra-weights": [_objectives("{kind: intra, false_negatives: true}")],
+    "relation-tag": _relational("tag"),
+    "relation-device": _relational("device"),
 }
 FIGURES = ("linear/1", "linear/5", "linear/10", "linear/100", "knn/100")
 GATES = (
@@ -59,10 +61,10 @@ GATES = (
     ("inter on at 5 % labels: at least +2 points", "inter", "intra", "linear/5", 0.02),
     ("inter on at 100 % labels: never worse", "inter", "intra", "linear/100", 0.0),
     ("clusters follow the activity more with inter", "inter", "intra", "nmi", 0.0),
-    ("negative margin not worse than positive", "inter", "inter, margin +0.35", "linear/5", 0.0),
-    ("semi-hard not worse than hard", "inter, semi-hard", "inter, hard", "linear/5", 0.0),
-    ("a tag relation raises kNN by at least half a point", "relation tag", "intra", "knn/100", 0.005),
-    ("a device relation does not raise kNN (intra minus device)", "intra", "relation device", "knn/100", 0.0),
+    ("negative margin not worse than positive", "inter", "inter-margin+0.35", "linear/5", 0.0),
+    ("semi-hard not worse than hard", "inter-semihard", "inter-hard", "linear/5", 0.0),
+    ("a tag relation raises kNN by at least half a point", "relation-tag", "intra", "knn/100", 0.005),
+    ("a device relation does not raise kNN (intra minus device)", "intra", "relation-device", "knn/100", 0.0),
 )
 
 
@@ -75,36 +77,37 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/gates"))
     options = parser.parse_args()
-    _kindred("ingest", [f"out={options.out}/ingest", *options.overrides])
-    jobs = [(variant, seed) for seed in options.seeds for variant in options.variants]
-    with ThreadPoolExecutor(options.at_once) as pool:
-        found = list(pool.map(lambda job: _run(options, *job), jobs))
+    try:
+        study = _study(options)
+        run_study(study)
+    except KindredError as error:
+        raise SystemExit(str(error)) from error
     table: dict[str, list[dict[str, float]]] = {}
-    for (variant, _), figures in zip(jobs, found, strict=True):
-        table.setdefault(variant, []).append(figures)
+    for run in study.runs:
+        table.setdefault(run.variant, []).append(_figures(run))
     print(report(table))
 
 
-def _run(options: argparse.Namespace, variant: str, seed: int) -> dict[str, float]:
-    folder = options.out / f"{variant.translate(str.maketrans({' ': '_', ',': '', '+': 'p', '.': ''}))}-seed{seed}"
-    given = [*VARIANTS[variant], f"seed={seed}", f"out={folder}", f"data.path={options.out}/ingest/data"]
-    _kindred("pretrain", [*given, *options.overrides])
-    _kindred("probe", [*given, *options.overrides])
-    metrics = json.loads((folder / "result.json").read_text())["metrics"]
+def _study(options: argparse.Namespace) -> Study:
+    config = StudyConfig(
+        name="gates",
+        recipe=str(RECIPE),
+        seeds=tuple(options.seeds),
+        variants={name: tuple(VARIANTS[name]) for name in options.variants},
+        out=str(options.out),
+        at_once=options.at_once,
+    )
+    return plan_study(config, RECIPE, options.overrides)
+
+
+def _figures(run: StudiedRun) -> dict[str, float]:
+    metrics = numbers(RunFolder(run.recipe.folder).metrics(STAGES))
     figures = {name: metrics[f"probe/fused/{name}/accuracy"] for name in FIGURES}
-    figures["nmi"] = _nmi(folder, options.out / "ingest" / "data")
+    figures["nmi"] = _nmi(run.recipe.folder, Path(str(run.recipe.place)))
     plain = {name: value for name, value in metrics.items() if name.endswith("/false_negatives_unweighted")}
     for name, value in plain.items():
         figures |= {"unweighted": value, "false negatives": metrics[name.removesuffix("_unweighted")]}
     return figures
-
-
-def _kindred(verb: str, arguments: list[str]) -> None:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "jobs", verb, str(RECIPE), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
 
 
 def _nmi(run: Path, data: Path) -> float:
@@ -123,24 +126,19 @@ def report(table: dict[str, list[dict[str, float]]]) -> str:
     names = [*FIGURES, "nmi"]
     lines = ["| variant | " + " | ".join(names) + " |", "|---" + "|---:" * len(names) + "|"]
     for variant, seeds in table.items():
-        lines.append(f"| {variant} | " + " | ".join(_cell([100 * s[name] for s in seeds]) for name in names) + " |")
+        lines.append(f"| {variant} | " + " | ".join(cell([100 * s[name] for s in seeds]) for name in names) + " |")
     lines.append("")
     for text, first, second, name, least in GATES:
         if first in table and second in table:
             pairs = zip(table[first], table[second], strict=True)
             gains = [100 * (a[name] - b[name]) for a, b in pairs]
             verdict = "holds" if statistics.mean(gains) >= 100 * least else "DOES NOT HOLD"
-            lines.append(f"- {text}: {_cell(gains)} ({verdict}; each seed: {', '.join(f'{g:+.1f}' for g in gains)})")
+            lines.append(f"- {text}: {cell(gains)} ({verdict}; each seed: {', '.join(f'{g:+.1f}' for g in gains)})")
     for variant, seeds in table.items():
         if "unweighted" in seeds[0]:
             before, after = ([100 * s[name] for s in seeds] for name in ("unweighted", "false negatives"))
-            lines.append(f"- {variant}: false negatives {_cell(before)} % unweighted, {_cell(after)} % weighted")
+            lines.append(f"- {variant}: false negatives {cell(before)} % unweighted, {cell(after)} % weighted")
     return "\n".join(lines)
-
-
-def _cell(values: list[float]) -> str:
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
 
 
 if __name__ == "__main__":

@@ -51,10 +51,10 @@ def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def start(verb: str, *arguments: str, folder: Path) -> subprocess.Popen[str]:
+def start(verb: str, *arguments: str, folder: Path, recipe: Path = RECIPE) -> subprocess.Popen[str]:
     """Leave it running in a session of its own."""
     return subprocess.Popen(
-        command(verb, *arguments),
+        command(verb, *arguments, recipe=recipe),
         cwd=folder,
         env=environment(folder),
         stdout=subprocess.PIPE,
@@ -83,10 +83,15 @@ def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
 
 
 def kill_when(
-    verb: str, *arguments: str, folder: Path, ready: Callable[[], bool], number: int = signal.SIGKILL
+    verb: str,
+    *arguments: str,
+    folder: Path,
+    ready: Callable[[], bool],
+    number: int = signal.SIGKILL,
+    recipe: Path = RECIPE,
 ) -> subprocess.CompletedProcess[str]:
     """Start, send a signal as soon as `ready`, wait for the end."""
-    process = start(verb, *arguments, folder=folder)
+    process = start(verb, *arguments, folder=folder, recipe=recipe)
     wait_until(process, ready)
     process.send_signal(number)
     return ended(process)

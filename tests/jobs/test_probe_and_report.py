@@ -50,6 +50,15 @@ def test_a_run_without_pseudo_labels_is_as_it_was(folder: Path) -> None:
     assert "<h2>Relations" not in html
 
 
+def test_neighbours_alone_have_a_confusion_of_their_own(folder: Path) -> None:
+    found = probe(context_of(folder, "probe.methods=[knn]"))
+
+    drawn = read_json(folder / "probe" / "figures.json") or {}
+    assert [c["title"] for c in drawn["confusions"]] == ["kNN probe, fused"]  # pyright: ignore
+    assert "probe/fused/knn/100/accuracy" in found["metrics"]  # pyright: ignore
+    assert "probe/fused/linear/100/accuracy" not in found["metrics"]  # pyright: ignore
+
+
 def test_the_gain_of_every_subset_is_that_over_its_strongest_control(folder: Path) -> None:
     context = context_of(folder)
     found = probe(context)

@@ -26,6 +26,15 @@ def test_more_subjects_leave_the_first_ones_as_they_were():
     assert larger[: len(draw_events(CONFIG))] == draw_events(CONFIG)
 
 
+def test_subjects_with_as_many_events_as_before_keep_every_draw_where_others_have_more_or_fewer():
+    uneven = draw_events(CONFIG.model_copy(update={"events_by_subject": (64, 8, 64, 200, 64, 64)}))
+
+    counts = Counter(event.subject for event in uneven)
+    assert [counts[subject] for subject in range(6)] == [128, 16, 128, 400, 128, 128]
+    same = {0, 2, 4, 5}
+    assert [e for e in uneven if e.subject in same] == [e for e in draw_events(CONFIG) if e.subject in same]
+
+
 def test_missing_rates_do_not_touch_other_factors():
     latents = [(e.key, e.device, e.activity, e.effort, e.start_ns, e.length_s) for e in draw_events(CONFIG)]
     full = draw_events(CONFIG.model_copy(update={"missing_imu": 0.0, "missing_photo": 0.0, "missing_note": 0.0}))

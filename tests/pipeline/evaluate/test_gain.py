@@ -12,7 +12,7 @@ GROUPS = np.repeat([f"s{i}" for i in range(9)], 40)
 def row(source: str, correct: np.ndarray, *, subset: str = "fused", percent: float = 1, shots: int | None = None):
     return ProbeRow(
         source=source, subset=subset, method="linear", percent=percent, num_labels=60, shots=shots,
-        accuracies=(float(correct.mean()),), f1_macro=0.5, recall_min=0.1, interval=None, chosen=(1.0,), validated=True,
+        accuracies=(float(correct.mean()),), f1_macro=0.5, recall_min=0.1, interval=None, chosen=(1.0,), held_out=0.5,
         confusion=np.zeros((2, 2), np.int64), correct=correct.astype(np.float64),
     )  # fmt: skip
 

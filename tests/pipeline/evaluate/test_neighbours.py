@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from pipeline.evaluate.labelled import Labelled
 from pipeline.evaluate.neighbours import knn_probe, vote
@@ -37,6 +38,7 @@ def test_k_is_chosen_on_held_out_groups():
     prediction = knn_probe(labelled, centres, ProbeConfig(neighbours=(1, 50)))
 
     assert (prediction.chosen, prediction.validated) == (50, True)
+    assert prediction.held_out == pytest.approx((noisy == y).mean(), abs=0.02)  # every clean vote is right
     assert prediction.classes.tolist() == [0, 1]
 
 

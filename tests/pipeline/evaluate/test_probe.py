@@ -37,7 +37,8 @@ def test_c_is_the_one_of_lowest_held_out_loss():
             total -= model.predict_log_proba(rows.x[held])[np.arange(len(held)), rows.y[held]].sum()
         losses[c] = total
 
-    assert choose_inverse_strength(rows, config) == min(losses, key=losses.__getitem__)
+    best = min(losses, key=losses.__getitem__)
+    assert choose_inverse_strength(rows, config) == (best, pytest.approx(losses[best] / len(rows), rel=1e-3))
 
 
 def test_the_prediction_is_the_refit_on_all_labelled_rows():
@@ -57,6 +58,7 @@ def test_one_shot_uses_the_default_and_the_row_says_so():
     assert (row.num_labels, row.shots, row.validated) == (3, 1, False)
     assert set(row.chosen) == {1.0}
     assert row.metrics()["probe/imu/linear/1/shots"] == 1
+    assert "probe/imu/linear/1/validation_loss" not in row.metrics()
 
 
 def test_the_score_is_that_of_the_test_rows_only():
@@ -75,7 +77,10 @@ def test_test_labels_never_reach_the_fit():
     shuffled[task.test] = np.random.default_rng(0).permutation(shuffled[task.test])
 
     chosen = [
-        [row.chosen for row in probe(rows.x, replace(task, labels=labels), subset="a", config=CONFIG, seed=0)]
+        [
+            (row.chosen, row.held_out)
+            for row in probe(rows.x, replace(task, labels=labels), subset="a", config=CONFIG, seed=0)
+        ]
         for labels in (task.labels, shuffled)
     ]
     assert chosen[0] == chosen[1]
