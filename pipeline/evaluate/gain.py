@@ -114,7 +114,7 @@ def _gain(row: ProbeRow, controls: Sequence[ProbeRow], groups: NDArray[np.str_],
 def paired(gain: Gain, own: Correct, control: Correct, groups: NDArray[np.str_], *, rng: np.random.Generator) -> Gain:
     """With difference, interval and p-value of what both got right of each test sample (N,); groups (N,)."""
     test = paired_difference(own, control, groups, rng=rng, resamples=_RESAMPLES)
-    found: dict[str, float] = {"difference": test.difference}
+    found: dict[str, float | None] = {"difference": test.difference}
     if gain.num_groups >= LEAST_GROUPS:
         found |= {"low": test.low, "high": test.high, "p_value": test.p_value}
     return gain.model_copy(update=found)
