@@ -10,9 +10,13 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import ray
+import torch
 import torch.distributed
-from ray.train.torch import TorchConfig
-from ray.train.torch.config import _TorchBackend  # pyright: ignore[reportPrivateUsage] - Ray names no other
+from ray.train.torch import TorchConfig, get_device
+from ray.train.torch.config import (
+    _set_torch_distributed_env_vars,  # pyright: ignore[reportPrivateUsage] - Ray names no other
+    _TorchBackend,  # pyright: ignore[reportPrivateUsage] - Ray names no other
+)
 from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage] - documented there
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ class Rendezvous(_TorchBackend):
         gpus, size = worker_group.get_resources_per_worker().get("GPU", 0), len(worker_group)
         backend = backend_config.backend or ("nccl" if gpus else "gloo")
         limit = timedelta(seconds=backend_config.timeout_s)
+        worker_group.execute(_set_torch_distributed_env_vars)
         place = worker_group.execute_single(0, listen, limit)
         join = [worker_group.execute_single_async(r, meet, place, r, size, backend, limit) for r in range(size)]
         ray.get(join)  # pyright: ignore
@@ -55,7 +60,9 @@ def listen(limit: timedelta) -> tuple[str, int]:
 
 
 def meet(place: tuple[str, int], rank: int, size: int, backend: str, limit: timedelta) -> None:
-    """Join the process group at `place`."""
+    """Join the process group at `place`, on the GPU that Ray dealt this worker: it may see those of its whole node."""
+    if (device := get_device()).type == "cuda":
+        torch.cuda.set_device(device)
     address, port = place
     store = _listening.pop(port) if rank == 0 else TCPStore(address, port, timeout=limit)
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
