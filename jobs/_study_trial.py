@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import jobs
+from jobs._own_process import python_environment
 from jobs._signals import stopped_by_sigterm
 from pipeline.errors import KindredError
 
@@ -44,14 +44,12 @@ def run_trial(trial: Trial) -> Answer:
     """Run it in a process of its own; what it prints goes to a file in its run folder."""
     folder = Path(trial.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    code = str(Path(jobs.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")]))}
     command = [sys.executable, "-m", "jobs._study_trial", json.dumps(asdict(trial))]
     with (folder / LOG_NAME).open("ab") as log:
         process = subprocess.Popen(
             command,
             cwd=trial.workplace,
-            env=environment,
+            env=python_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import subprocess
 import sys
 import time
@@ -13,9 +12,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-import jobs
 from jobs._delivery import PARENT, mark_killed, spool_path, tracking_folder
 from jobs._mlflow import CLIENT_ENVIRONMENT, tracking_uri
+from jobs._own_process import python_environment
 from jobs._run_folder import read_json, write_json
 from pipeline.credentials import redact
 from pipeline.errors import KindredError, Preempted, StorageError, TrackingError
@@ -132,9 +131,7 @@ def _ending(spool: Spool) -> Iterator[None]:
 
 def _start(run_folder: Path, uri: str) -> subprocess.Popen[bytes]:
     """A session of its own keeps the terminal's Ctrl-C from the sidecar."""
-    code = str(Path(jobs.__file__).parents[1])
-    environment = {**CLIENT_ENVIRONMENT, **os.environ, "MLFLOW_TRACKING_URI": uri}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")]))
+    environment = {**CLIENT_ENVIRONMENT, **python_environment(), "MLFLOW_TRACKING_URI": uri}
     with (tracking_folder(run_folder) / "sidecar.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "jobs._sidecar", str(run_folder.resolve())],

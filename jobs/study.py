@@ -10,7 +10,7 @@ from jobs._run_folder import RunFolder, identity_hash, write_json
 from jobs._study_trial import Answer, Trial, failure
 from jobs._tracking import RunIdentity, Tracking, tracked
 from jobs.run import is_finished, run_recipe
-from jobs.study_plan import StudiedRun, Study, load_study
+from jobs.study_plan import StudiedRun, Study, ingestions_of, load_study
 from jobs.study_result import Result, StudyResult, study_result
 from pipeline.config import to_json
 from pipeline.errors import KindredError, Preempted, Problems
@@ -84,8 +84,7 @@ def _run_all(study: Study, waiting: Sequence[StudiedRun], tracking: Tracking, an
 
 def _ingest(study: Study, waiting: Sequence[StudiedRun], tags: Mapping[str, str], answers: Answers) -> None:
     """Make every data set that is needed; where one fails, so do its runs."""
-    needed = {run.ingestion.recipe.folder: run.ingestion for run in waiting if run.ingestion is not None}
-    for folder, ingestion in needed.items():
+    for folder, ingestion in ingestions_of(waiting).items():
         try:
             run_recipe(study.recipe_path, ingestion.overrides, fork=None, stages=["ingest"], tags=tags)
         except Preempted:

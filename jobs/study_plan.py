@@ -53,8 +53,12 @@ class Study:
 
     def ingestions(self) -> list[Ingestion]:
         """The data sets to make, each once."""
-        found = {run.ingestion.recipe.folder: run.ingestion for run in self.runs if run.ingestion is not None}
-        return list(found.values())
+        return list(ingestions_of(self.runs).values())
+
+
+def ingestions_of(runs: Sequence[StudiedRun]) -> dict[Path, Ingestion]:
+    """The data sets that runs need, by folder."""
+    return {run.ingestion.recipe.folder: run.ingestion for run in runs if run.ingestion is not None}
 
 
 def folder_of(config: StudyConfig) -> Path:

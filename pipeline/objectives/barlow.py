@@ -8,13 +8,12 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from pipeline.objectives.cross import standard_scores
+from pipeline.objectives.cross import standard_scores, standardized
 from pipeline.objectives.info_nce import product
-from pipeline.objectives.pairs import Across, Pair, mean_over_pairs, pairs_of, streams_needed, views_needed
-from pipeline.objectives.spec import Family, ObjectiveConfig
-from pipeline.types import Embeddings, LossTerms
+from pipeline.objectives.pairs import Pair, PairedLoss, PairObjective
+from pipeline.objectives.spec import Family
 
 
 def redundancy(first: Tensor, second: Tensor, present: Tensor, *, scale: float) -> Tensor:
@@ -30,43 +29,22 @@ def redundancy(first: Tensor, second: Tensor, present: Tensor, *, scale: float) 
     return torch.where(present.sum() > 1, (1 - own).square().sum() + scale * other, 0.0)
 
 
-class BarlowLoss(nn.Module):
-    """One term per stream, or per pair of streams."""
-
-    def __init__(self, streams: Sequence[str], config: "Barlow") -> None:
-        super().__init__()
-        self.streams, self.config = tuple(streams), config
-
-    def forward(self, embeddings: Embeddings) -> LossTerms:
-        return mean_over_pairs(pairs_of(embeddings, self.streams, self.config.across), self._loss)
-
-    def _loss(self, pair: Pair) -> Tensor:
-        return redundancy(pair.first, pair.second, pair.present, scale=self.config.redundancy)
-
-
-class Barlow(ObjectiveConfig):
+class Barlow(PairObjective):
     """Dimensions of two sides agree with themselves and with no other (Barlow Twins, arXiv 2103.03230)."""
 
     family: ClassVar[Family] = "regularisation"
 
     kind: Literal["barlow"] = "barlow"
     """Cross-correlation towards the identity, without negatives."""
-    across: Across = "views"
-    """What agrees: two views of a stream, or two streams of a sample."""
     redundancy: float = Field(default=5e-3, ge=0)
     """Weight lambda of the correlations of different dimensions."""
 
-    @property
-    def num_views(self) -> int:
-        return views_needed(self.across)
-
-    @property
-    def least_streams(self) -> int:
-        return streams_needed(self.across)
-
     def compared(self, z: Tensor) -> Tensor:
-        everyone = torch.ones(len(z), dtype=torch.bool, device=z.device)
-        return standard_scores(z.flatten(1), everyone).view_as(z)
+        return standardized(z)
 
-    def build(self, streams: Sequence[str]) -> BarlowLoss:
-        return BarlowLoss(streams, self)
+    def loss(self, pair: Pair) -> Tensor:
+        """Of one pair: a scalar."""
+        return redundancy(pair.first, pair.second, pair.present, scale=self.redundancy)
+
+    def build(self, streams: Sequence[str]) -> PairedLoss:
+        return PairedLoss(streams, self.across, self.loss)

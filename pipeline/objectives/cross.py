@@ -69,6 +69,12 @@ def standard_scores(z: Tensor, keep: Tensor) -> Tensor:
     return (z - mean) * torch.rsqrt(variance + _EPSILON)
 
 
+def standardized(z: Tensor) -> Tensor:
+    """`standard_scores` of each view of samples that are all there, (N, V, d)."""
+    everyone = torch.ones(len(z), dtype=torch.bool, device=z.device)
+    return standard_scores(z.flatten(1), everyone).view_as(z)
+
+
 def _standardize(views: Tensor, keep: Tensor) -> Tensor:
     return torch.stack([standard_scores(z, keep) for z in views])
 
@@ -99,8 +105,7 @@ class CrossModal(ObjectiveConfig):
         return frozenset({"clusters"} if self.false_negatives else ())
 
     def compared(self, z: Tensor) -> Tensor:
-        everyone = torch.ones(len(z), dtype=torch.bool, device=z.device)
-        return standard_scores(z.flatten(1), everyone).view_as(z) if self.standardize else z
+        return standardized(z) if self.standardize else z
 
     def build(self, streams: Sequence[str]) -> CrossModalLoss:
         return CrossModalLoss(

@@ -6,9 +6,10 @@ from itertools import combinations
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.objectives.info_nce import precise
+from pipeline.objectives.spec import ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
 Across = Literal["views", "streams"]
@@ -24,14 +25,19 @@ class Pair:
     present: Tensor
 
 
-def views_needed(across: Across) -> int:
-    """Views of each stream that `pairs_of` pairs."""
-    return 2 if across == "views" else 1
+class PairObjective(ObjectiveConfig):
+    """What objectives of pairs share."""
 
+    across: Across = "views"
+    """What is compared: two views of a stream, or two streams of a sample."""
 
-def streams_needed(across: Across) -> int:
-    """Streams of which `pairs_of` makes a pair."""
-    return 2 if across == "streams" else 1
+    @property
+    def num_views(self) -> int:
+        return 2 if self.across == "views" else 1
+
+    @property
+    def least_streams(self) -> int:
+        return 2 if self.across == "streams" else 1
 
 
 def pairs_of(embeddings: Embeddings, streams: Sequence[str], across: Across) -> dict[str, list[Pair]]:
@@ -55,3 +61,15 @@ def _two_streams(embeddings: Embeddings, a: str, b: str) -> list[Pair]:
 def mean_over_pairs(pairs: dict[str, list[Pair]], loss: Callable[[Pair], Tensor]) -> LossTerms:
     """One term per name, the mean loss of its pairs."""
     return LossTerms({name: torch.stack([loss(pair) for pair in found]).mean() for name, found in pairs.items()})
+
+
+class PairedLoss(nn.Module):
+    """One term per stream, or per pair of streams: the mean of a loss without parameters over its pairs."""
+
+    def __init__(self, streams: Sequence[str], across: Across, loss: Callable[[Pair], Tensor]) -> None:
+        super().__init__()
+        self.streams, self.loss = tuple(streams), loss
+        self.across: Across = across
+
+    def forward(self, embeddings: Embeddings) -> LossTerms:
+        return mean_over_pairs(pairs_of(embeddings, self.streams, self.across), self.loss)

@@ -13,9 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.objectives.info_nce import masked_mean, normalize, precise
-from pipeline.objectives.pairs import Across, pairs_of, streams_needed, views_needed
+from pipeline.objectives.pairs import PairObjective, pairs_of
 from pipeline.objectives.predictor import Predictor
-from pipeline.objectives.spec import Family, Need, ObjectiveConfig
+from pipeline.objectives.spec import Family, Need
 from pipeline.types import Embeddings, LossTerms
 
 
@@ -76,28 +76,18 @@ class PredictiveLoss(nn.Module):
                 yield name, Guess(rows, keys, of, at, present[of] & present[at])
 
 
-class Predictive(ObjectiveConfig):
+class Predictive(PairObjective):
     """One side predicts the other, which stands still (SimSiam, arXiv 2011.10566, eq. 4; BYOL, arXiv 2006.07733)."""
 
     family: ClassVar[Family] = "regularisation"
 
     kind: Literal["predictive"] = "predictive"
     """Prediction of the other side without negatives."""
-    across: Across = "views"
-    """What is predicted: another view of the stream, or another stream of the sample."""
     target: Literal["view", "key"] = "view"
     """`view`: the other side itself, its gradient stopped; `key`: its momentum key, with this objective as the memory's
     source."""
     hidden: int = Field(default=64, ge=1)
     """Width of the predictor's hidden layer."""
-
-    @property
-    def num_views(self) -> int:
-        return views_needed(self.across)
-
-    @property
-    def least_streams(self) -> int:
-        return streams_needed(self.across)
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.objectives.info_nce import masked_mean, normalize, product
-from pipeline.objectives.pairs import Across, Pair, mean_over_pairs, pairs_of, streams_needed, views_needed
-from pipeline.objectives.spec import Family, ObjectiveConfig
+from pipeline.objectives.pairs import Pair, PairObjective, mean_over_pairs, pairs_of
+from pipeline.objectives.spec import Family
 from pipeline.types import Embeddings, LossTerms
 
 _OF_ALL = "*"  # no stream is called so
@@ -66,15 +66,13 @@ class SwappedLoss(nn.Module):
         return code_error(scores, codes, present, temperature=config.temperature)
 
 
-class Swapped(ObjectiveConfig):
+class Swapped(PairObjective):
     """Each side predicts the other's cluster (SwAV, arXiv 2006.09882; between streams as XDC, arXiv 1911.12667)."""
 
     family: ClassVar[Family] = "clustering"
 
     kind: Literal["swapped"] = "swapped"
     """Clusters of the batch as targets, swapped between two sides; prototypes are learned."""
-    across: Across = "views"
-    """What is swapped: two views of a stream, or two streams of a sample, which then share the prototypes."""
     prototypes: int = Field(default=32, ge=2)
     """Clusters K; all get the same share of a batch, so take fewer than batch_size."""
     temperature: float = Field(default=0.1, ge=0.01)
@@ -83,14 +81,6 @@ class Swapped(ObjectiveConfig):
     """Smoothness of the codes: the smaller, the closer to one cluster a sample."""
     iterations: int = Field(default=3, ge=1)
     """Rounds of Sinkhorn-Knopp."""
-
-    @property
-    def num_views(self) -> int:
-        return views_needed(self.across)
-
-    @property
-    def least_streams(self) -> int:
-        return streams_needed(self.across)
 
     def build(self, streams: Sequence[str]) -> SwappedLoss:
         return SwappedLoss(streams, self)

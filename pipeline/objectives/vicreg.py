@@ -8,13 +8,12 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from pipeline.objectives.info_nce import masked_mean, product
-from pipeline.objectives.pairs import Across, Pair, mean_over_pairs, pairs_of, streams_needed, views_needed
-from pipeline.objectives.spec import Family, ObjectiveConfig
-from pipeline.types import Embeddings, LossTerms
+from pipeline.objectives.pairs import Pair, PairedLoss, PairObjective
+from pipeline.objectives.spec import Family
 
 _EPSILON = 1e-4
 
@@ -40,35 +39,13 @@ def spread(z: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(count > 1, hinge, 0.0), torch.where(count > 1, shared, 0.0)
 
 
-class VicRegLoss(nn.Module):
-    """One term per stream, or per pair of streams."""
-
-    def __init__(self, streams: Sequence[str], config: "VicReg") -> None:
-        super().__init__()
-        self.streams, self.config = tuple(streams), config
-
-    def forward(self, embeddings: Embeddings) -> LossTerms:
-        return mean_over_pairs(pairs_of(embeddings, self.streams, self.config.across), self._loss)
-
-    def _loss(self, pair: Pair) -> Tensor:
-        variance, covariance = spread(pair.first, pair.present)
-        other_variance, other_covariance = spread(pair.second, pair.present)
-        return (
-            self.config.invariance * invariance(pair.first, pair.second, pair.present)
-            + self.config.variance * (variance + other_variance) / 2
-            + self.config.covariance * (covariance + other_covariance)
-        )
-
-
-class VicReg(ObjectiveConfig):
+class VicReg(PairObjective):
     """Variance, invariance, covariance (VICReg, arXiv 2105.04906, eq. 6; the variance is the mean of both sides)."""
 
     family: ClassVar[Family] = "regularisation"
 
     kind: Literal["vicreg"] = "vicreg"
     """Regularisation without negatives."""
-    across: Across = "views"
-    """What agrees: two views of a stream, or two streams of a sample."""
     invariance: float = Field(default=25.0, ge=0)
     """Weight of the squared difference."""
     variance: float = Field(default=25.0, ge=0)
@@ -76,13 +53,15 @@ class VicReg(ObjectiveConfig):
     covariance: float = Field(default=1.0, ge=0)
     """Weight of the squared covariances of different dimensions."""
 
-    @property
-    def num_views(self) -> int:
-        return views_needed(self.across)
+    def loss(self, pair: Pair) -> Tensor:
+        """Of one pair: a scalar."""
+        variance, covariance = spread(pair.first, pair.present)
+        other_variance, other_covariance = spread(pair.second, pair.present)
+        return (
+            self.invariance * invariance(pair.first, pair.second, pair.present)
+            + self.variance * (variance + other_variance) / 2
+            + self.covariance * (covariance + other_covariance)
+        )
 
-    @property
-    def least_streams(self) -> int:
-        return streams_needed(self.across)
-
-    def build(self, streams: Sequence[str]) -> VicRegLoss:
-        return VicRegLoss(streams, self)
+    def build(self, streams: Sequence[str]) -> PairedLoss:
+        return PairedLoss(streams, self.across, self.loss)

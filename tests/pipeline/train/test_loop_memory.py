@@ -12,6 +12,7 @@ from pipeline.train.kept_memory import KeptMemory
 from pipeline.train.loop import Fit, FitResult, run_fit
 from pipeline.train.optim import OptimConfig, parameter_groups
 from pipeline.worker import GroupWorker, SingleWorker, Worker
+from tests.pipeline.train.interrupted import interrupt
 from tests.pipeline.train.test_loop import Recorded
 from tests.toy_streams import InOrder, toy_reader
 from tests.toy_surroundings import toy_remembering
@@ -89,17 +90,9 @@ def test_monitors_tell_what_the_memory_holds(uninterrupted: tuple[FitResult, Fit
 def test_resume_from_any_step_ends_in_the_same_state(
     tmp_path: Path, uninterrupted: tuple[FitResult, Fit], stop_after: int
 ) -> None:
-    fit = make_fit(tmp_path)
-    fit.run.metrics = lambda values, step: _die_at(step, stop_after)  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        run_fit(fit)
+    interrupt(make_fit(tmp_path), after=stop_after)
 
     assert run_fit(make_fit(tmp_path)).state_hash == uninterrupted[0].state_hash
-
-
-def _die_at(step: int, limit: int) -> None:
-    if step == limit:
-        raise KeyboardInterrupt
 
 
 def test_the_state_holds_bank_labels_queue_and_momentum_encoder(uninterrupted: tuple[FitResult, Fit]) -> None:

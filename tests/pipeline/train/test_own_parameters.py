@@ -16,6 +16,7 @@ from pipeline.train.optim import parameter_groups
 from pipeline.train.pretraining import Pretraining
 from pipeline.worker import GroupWorker, SingleWorker, Worker
 from tests.contracts.objective_examples import DEFAULTS, own_parameters
+from tests.pipeline.train.interrupted import interrupt
 from tests.pipeline.train.test_loop import CONFIG as LONGER
 from tests.pipeline.train.test_loop import Recorded
 from tests.toy_streams import InOrder, toy_pretraining, toy_reader
@@ -80,17 +81,9 @@ def test_every_own_parameter_is_trained_and_in_the_checkpoint(
 def test_resume_from_any_step_ends_in_the_same_state(
     tmp_path: Path, uninterrupted: tuple[FitResult, Fit], stop_after: int
 ) -> None:
-    fit = make_fit(tmp_path)
-    fit.run.metrics = lambda values, step: _die_at(step, stop_after)  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        run_fit(fit)
+    interrupt(make_fit(tmp_path), after=stop_after)
 
     assert run_fit(make_fit(tmp_path)).state_hash == uninterrupted[0].state_hash
-
-
-def _die_at(step: int, limit: int) -> None:
-    if step == limit:
-        raise KeyboardInterrupt
 
 
 @pytest.mark.fault("N01")

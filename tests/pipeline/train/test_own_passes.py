@@ -29,6 +29,7 @@ from pipeline.train.optim import parameter_groups
 from pipeline.train.pretraining import Pretraining
 from pipeline.types import Batch
 from pipeline.worker import GroupWorker, SingleWorker, Worker
+from tests.pipeline.train.interrupted import interrupt
 from tests.pipeline.train.test_loop import CONFIG as LONGER
 from tests.pipeline.train.test_loop import Recorded
 from tests.toy_streams import InOrder, toy_pretraining
@@ -96,17 +97,9 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> FitResult:
 
 
 def test_resume_ends_in_the_same_state(tmp_path: Path, uninterrupted: FitResult) -> None:
-    fit = make_fit(tmp_path)
-    fit.run.metrics = lambda values, step: _die_at(step, 3)  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        run_fit(fit)
+    interrupt(make_fit(tmp_path), after=3)
 
     assert run_fit(make_fit(tmp_path)).state_hash == uninterrupted.state_hash
-
-
-def _die_at(step: int, limit: int) -> None:
-    if step == limit:
-        raise KeyboardInterrupt
 
 
 def _train_rank(rank: int, world: int, folder: str) -> None:
