@@ -26,7 +26,8 @@ from pipeline.heads.sphereface import SphereFace
 from pipeline.heads.sup_con import SupCon
 from pipeline.heads.triplet import Triplet
 from pipeline.heads.weighted_triplet import WeightedTriplet
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.fit import Fit
+from pipeline.train.loop import run_fit
 from pipeline.train.reduce import GlobalStep
 from pipeline.worker import SingleWorker
 from tests.pipeline.evaluate.toy_classification import Read, fit_of, labelled_reader

@@ -8,8 +8,8 @@ import numpy as np
 from pipeline.evaluate.finetune import Classification, layerwise_groups
 from pipeline.tracking import Spool
 from pipeline.train.checkpoint_store import CheckpointStore
+from pipeline.train.fit import Fit
 from pipeline.train.fit_config import FitConfig
-from pipeline.train.loop import Fit
 from pipeline.train.optim import parameter_groups
 from pipeline.types import Batch
 from pipeline.worker import SingleWorker
