@@ -1,9 +1,9 @@
 """An MLflow server of a test on loopback, in a session of its own, ended with everything it started."""
 
+import contextlib
 import os
 import signal
 import subprocess
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -27,17 +27,16 @@ class TrackingServer:
                 stderr=file,
                 start_new_session=True,
             )
-        try:
+        with contextlib.ExitStack() as failed:
+            failed.callback(self.kill)
             wait_for(self._answers, seconds=200)
-        except BaseException:
-            self.kill()
-            raise
+            failed.pop_all()
 
     def _answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.uri}/health", timeout=5):
                 return True
-        except (urllib.error.URLError, TimeoutError):
+        except OSError:
             assert self._process.poll() is None, self._log.read_text()
             return False
 
