@@ -1,4 +1,4 @@
-"""kindred VERB ...: the command line. Heavy imports happen inside the verb that needs them."""
+"""kindred VERB ...: the command line."""
 
 import argparse
 import json
@@ -7,19 +7,16 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import JsonValue
-
+from jobs import _verbs as do
 from jobs._job_package import check_pins
 from jobs._signals import stopped_by_sigterm
 from jobs._versions import refuse_unsafe
 from pipeline.errors import ConfigError, KindredError, Preempted, StorageError
 
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
-
-Handler = Callable[[argparse.Namespace], dict[str, JsonValue] | None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,12 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="kindred", description="Self-supervised pretraining for multimodal time series.")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for name, handler, text in (
-        ("run", _run, "every stage of a recipe: ingest, pretrain, probe, finetune, report"),
-        ("ingest", _ingest, "raw files -> shards, manifest and index"),
-        ("pretrain", _pretrain, "train the encoders without labels"),
-        ("probe", _probe, "linear and kNN probes of the frozen encoders beside their controls"),
-        ("evaluate", _evaluate, "retrieval, verification, few-shot and more from the features that a probe stored"),
-        ("finetune", _finetune, "train the encoders with labels"),
+        ("run", do.run, "every stage of a recipe: ingest, pretrain, probe, finetune, report"),
+        ("ingest", do.ingest, "raw files -> shards, manifest and index"),
+        ("pretrain", do.pretrain, "train the encoders without labels"),
+        ("probe", do.probe, "linear and kNN probes of the frozen encoders beside their controls"),
+        ("evaluate", do.evaluate, "retrieval, verification, few-shot and more from the features that a probe stored"),
+        ("finetune", do.finetune, "train the encoders with labels"),
     ):
         verb = verbs.add_parser(name, help=text, description=text)
         verb.add_argument("recipe", type=Path, help="recipe YAML; or a run, for what comes after pretraining")
@@ -103,18 +100,18 @@ def _parser() -> argparse.ArgumentParser:
     demo = verbs.add_parser("demo", help="the whole pipeline on generated data with known factors")
     demo.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     demo.set_defaults(fork=None)
-    _finish(demo, _demo)
+    _finish(demo, do.demo)
     verify = verbs.add_parser("verify", help="check every byte of an ingested data set")
     verify.add_argument("dataset", help="data set folder or URL")
     verify.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. allowed_hosts=[minio] cache=DIR")
     verify.add_argument("--workers", type=_count, metavar="N", help="processes; default: one per core")
     verify.add_argument("--hashes-only", action="store_true", help="sha256 of the shards only")
-    _finish(verify, _verify)
+    _finish(verify, do.verify)
     relations = verbs.add_parser("relations", help="what each relation between training samples encodes")
     relations.add_argument("recipe", type=Path, help="recipe YAML, or the folder of an ingested data set")
     relations.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. relations.near.within_s=2 out=DIR")
     relations.add_argument("--fork", metavar="NAME", help="start anew in a run folder beside the old one")
-    _finish(relations, _relations)
+    _finish(relations, do.relations)
     _add_finished(verbs)
     _add_submit(verbs)
     _add_others(verbs)
@@ -124,8 +121,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_finished(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     """Verbs that take a finished run."""
     for name, handler, text, keys in (
-        ("export", _export, "a finished run -> a registered model that MLflow serves", "name=walks alias=champion"),
-        ("embed", _embed, "a finished run -> embeddings of a whole data set", "dataset=DIR out=DIR workers=8"),
+        ("export", do.export, "a finished run -> a registered model that MLflow serves", "name=walks alias=champion"),
+        ("embed", do.embed, "a finished run -> embeddings of a whole data set", "dataset=DIR out=DIR workers=8"),
     ):
         verb = verbs.add_parser(name, help=text, description=text)
         verb.add_argument("run", help="run folder, recipe YAML or MLflow run id")
@@ -133,7 +130,7 @@ def _add_finished(verbs: "argparse._SubParsersAction[_Parser]") -> None:
         _finish(verb, handler)
     compare = verbs.add_parser("compare", help="results of runs side by side, with paired tests")
     compare.add_argument("runs", nargs="+", metavar="RUN", help="run folder or MLflow run id; the first is the base")
-    _finish(compare, _compare)
+    _finish(compare, do.compare)
 
 
 def _add_others(verbs: "argparse._SubParsersAction[_Parser]") -> None:
@@ -141,17 +138,17 @@ def _add_others(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     study = verbs.add_parser("study", help="variants of one recipe, each with several seeds, in one table")
     study.add_argument("study", type=Path, help="study YAML")
     study.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the study (seeds=[0]), else of its recipe")
-    _finish(study, _study)
+    _finish(study, do.study)
     explain = verbs.add_parser("explain", help="every recipe key with type, default and meaning")
     explain.add_argument("prefix", nargs="?", default="", help="only keys below this one, e.g. pretrain.optim")
-    _finish(explain, _explain)
+    _finish(explain, do.explain)
     ui = verbs.add_parser("ui", help="browse runs in the MLflow UI on this machine")
     ui.add_argument("--port", type=int, default=5000)
-    _finish(ui, _ui)
+    _finish(ui, do.ui)
     sync = verbs.add_parser("sync", help="deliver metrics of a run that the tracking server has not got yet")
     sync.add_argument("run", type=Path, help="run folder")
     sync.add_argument("--new-run", action="store_true", help="to a new MLflow run, where the old one was deleted")
-    _finish(sync, _sync)
+    _finish(sync, do.sync)
 
 
 def _add_submit(verbs: "argparse._SubParsersAction[_Parser]") -> None:
@@ -174,7 +171,7 @@ def _add_submit(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     submit.add_argument("--cpus", type=float, help="processors that the job's driver reserves")
     submit.add_argument("--gpus", type=float, help="GPUs that the job's driver reserves")
     submit.add_argument("--pip", type=Path, metavar="FILE", help="lock file to install there first")
-    _finish(submit, _submit)
+    _finish(submit, do.submit)
 
 
 def _count(text: str) -> int:
@@ -192,107 +189,9 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(ConfigError.exit_code)
 
 
-def _finish(verb: argparse.ArgumentParser, handler: Handler) -> None:
+def _finish(verb: argparse.ArgumentParser, handler: do.Handler) -> None:
     verb.add_argument("--json", action="store_true", help="print the result as JSON on the last line")
     verb.set_defaults(handler=handler)
-
-
-def _stages(*names: str) -> Handler:
-    def handle(options: argparse.Namespace) -> dict[str, JsonValue]:
-        from jobs.run import run_recipe
-        from jobs.typed_recipe import typed_recipe
-
-        verb = "run" if "pretrain" in names[1:] else names[0]
-        with typed_recipe(verb, str(options.recipe), options.overrides) as (recipe, overrides):
-            return run_recipe(recipe, overrides, fork=options.fork, stages=names)
-
-    return handle
-
-
-_ingest = _stages("ingest")
-_pretrain = _stages("pretrain")
-_probe = _stages("probe")
-_evaluate = _stages("evaluate", "report")
-_finetune = _stages("finetune")
-_run = _stages("ingest", "relations", "pretrain", "probe", "finetune", "report")
-
-
-def _demo(options: argparse.Namespace) -> dict[str, JsonValue]:
-    options.recipe = Path(__file__).parent / "recipes" / "demo.yaml"
-    return _run(options) or {}
-
-
-def _verify(options: argparse.Namespace) -> dict[str, JsonValue]:
-    from jobs.verify import verify
-
-    return verify(options.dataset, options.overrides, workers=options.workers, hashes_only=options.hashes_only)
-
-
-def _relations(options: argparse.Namespace) -> dict[str, JsonValue]:
-    from jobs.relations import relations
-
-    return relations(options.recipe, options.overrides, fork=options.fork)
-
-
-def _export(options: argparse.Namespace) -> dict[str, JsonValue]:
-    from jobs.export import export
-
-    return export(options.run, options.overrides)
-
-
-def _embed(options: argparse.Namespace) -> dict[str, JsonValue]:
-    from jobs.embed import embed
-
-    return embed(options.run, options.overrides)
-
-
-def _submit(options: argparse.Namespace) -> dict[str, JsonValue]:
-    from jobs.submit import Job, Resources, given_environment, submit
-    from jobs.typed_recipe import typed_recipe
-
-    if not options.address:
-        raise ConfigError("no cluster", code="CONFIG_VALUE", field="--address", fix="--address http://HEAD:8265")
-    with typed_recipe(options.verb, str(options.recipe), options.overrides) as (recipe, overrides):
-        job = Job(
-            options.verb,
-            recipe,
-            overrides,
-            fork=options.fork,
-            environment=given_environment(options.env, options.secret),
-            resources=Resources(options.cpus, options.gpus),
-            lock=options.pip,
-        )
-        return submit(job, options.address, action=options.action or "start")
-
-
-def _study(options: argparse.Namespace) -> dict[str, JsonValue]:
-    from jobs.study import study
-
-    return study(options.study, options.overrides)
-
-
-def _compare(options: argparse.Namespace) -> dict[str, JsonValue]:
-    from jobs.compare import compare
-
-    return compare(options.runs)
-
-
-def _explain(options: argparse.Namespace) -> None:
-    from jobs.explain import explain
-
-    explain(options.prefix)
-
-
-def _ui(options: argparse.Namespace) -> None:
-    from jobs.ui import serve
-
-    serve(options.port)
-
-
-def _sync(options: argparse.Namespace) -> dict[str, JsonValue]:
-    from jobs.sync import sync
-
-    return sync(options.run, new_run=options.new_run)
 
 
 if __name__ == "__main__":

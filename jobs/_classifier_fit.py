@@ -13,7 +13,8 @@ from pipeline.errors import ConfigError
 from pipeline.evaluate.best_epoch import BestEpoch
 from pipeline.evaluate.finetune import Classification, layerwise_groups
 from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.fit import Fit
+from pipeline.train.loop import run_fit
 from pipeline.train.optim import parameter_groups
 from pipeline.types import Batch
 from pipeline.worker import SingleWorker

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TextIO
 
-from pipeline.evaluate.report import ResultRow
+from pipeline.evaluate.results import ResultRow
 
 PLAIN_PROGRESS_SHARE = 0.1
 _MAX_TERMS = 4  # more do not fit a line

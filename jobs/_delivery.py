@@ -19,9 +19,9 @@ from jobs._mlflow import MlflowStore, Point
 from jobs._mlflow_names import mlflow_name
 from jobs._run_folder import read_json, write_json
 from pipeline.credentials import redact
+from pipeline.digest import sha256
 from pipeline.errors import OutputError, TrackingError
 from pipeline.tracking import Record, Spool, read_spool
-from pipeline.train.checkpoint import sha256
 
 PARENT = "run"
 CHUNK_BYTES = 1 << 20

@@ -18,7 +18,8 @@ Rows = NDArray[np.int64]
 @dataclass(frozen=True)
 class LabelledSamples:
     """Sample numbers of each split. labels: (N,) of the whole data set. percent: share of labels that are shown, in the
-    validation split as in the training split: else few labels would be helped by many."""
+    validation split as in the training split: else few labels would be helped by many. test_groups: whose each test
+    sample is; None where the recipe names no such column."""
 
     labels: Rows
     num_classes: int
@@ -26,6 +27,7 @@ class LabelledSamples:
     train: Rows
     validation: Rows
     test: Rows
+    test_groups: NDArray[np.str_] | None
 
     def classes(self, rows: Rows) -> Tensor:
         """Class numbers (n,) of samples."""
@@ -48,11 +50,13 @@ def labelled_samples(recipe: Recipe, dataset: Dataset, percent: float) -> Labell
             return rows
         return rows[label_draws(labels[rows], percent=percent, draws=1, seed=recipe.seed)[0].rows]
 
+    test = shown("test", 100.0)
     return LabelledSamples(
         labels,
         len(dataset.manifest.labels[label]),
         percent,
         train=shown("train", percent),
         validation=shown("validation", percent),
-        test=shown("test", 100.0),
+        test=test,
+        test_groups=None if recipe.subject is None else dataset.index.group(recipe.subject)[test].astype(str),
     )

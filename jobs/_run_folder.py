@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from pipeline.digest import canonical_json, sha256
 from pipeline.errors import ConfigError, OutputError
-from pipeline.train.checkpoint import canonical_json, sha256
 
 RECIPE_NAME = "recipe.json"
 """A recipe with its defaults and overrides: the latest command's in the run folder, the trained one in pretrain/."""

@@ -30,9 +30,9 @@ from jobs.tuned import tuned_classifier
 from modalities.spec import Config
 from pipeline.config import build_config
 from pipeline.data.manifest import stream_folder
+from pipeline.digest import sha256
 from pipeline.evaluate.fusion import fit_fusion
 from pipeline.evaluate.probe_config import Percent
-from pipeline.train.checkpoint import sha256
 
 Result = dict[str, JsonValue]
 

@@ -61,7 +61,7 @@ def finetune(context: Context) -> Result:
         if config.supervised_control:
             control = _supervised(context, dataset, samples)
             metrics |= {f"control/supervised/fused/{percent:g}/{n}": value for n, value in control.metrics.items()}
-            found += _gain(recipe, dataset, samples, tuned, control)
+            found += _gain(samples, tuned, control, seed=recipe.seed)
     metrics |= {name: value for gain in found for name, value in gain.metrics().items()}
     classes, streams = dataset.manifest.labels[recipe.label], _streams(recipe)
     return {
@@ -76,11 +76,11 @@ def finetune(context: Context) -> Result:
     }
 
 
-def _gain(recipe: Recipe, dataset: Dataset, samples: LabelledSamples, tuned: Scored, control: Scored) -> list[Gain]:
+def _gain(samples: LabelledSamples, tuned: Scored, control: Scored, *, seed: int) -> list[Gain]:
     """Over the same network from scratch, where it is known which test samples belong together."""
-    if recipe.subject is None:
+    groups = samples.test_groups
+    if groups is None:
         return []
-    groups = dataset.index.group(recipe.subject)[samples.test].astype(str)
     compared = Gain(
         method="finetune",
         subset=FUSED,
@@ -91,7 +91,7 @@ def _gain(recipe: Recipe, dataset: Dataset, samples: LabelledSamples, tuned: Sco
         num_groups=len(np.unique(groups)),
         difference=tuned.metrics["accuracy"] - control.metrics["accuracy"],
     )
-    rng = np.random.default_rng(derive_seed(recipe.seed, "gain", f"finetune/{samples.percent:g}"))
+    rng = np.random.default_rng(derive_seed(seed, "gain", f"finetune/{samples.percent:g}"))
     return [paired(compared, tuned.correct, control.correct, groups, rng=rng)]
 
 
@@ -134,9 +134,8 @@ def _trained(
     logits, y = task.logits(read, samples.test), samples.classes(samples.test)
     metrics = held_out | classifier_metrics(logits, y, temperature=temperature)
     correct = (logits.argmax(dim=1) == y).float().numpy()
-    if recipe.subject is not None:
-        groups = dataset.index.group(recipe.subject)[samples.test].astype(str)
-        interval = group_interval(correct, groups, rng=np.random.default_rng(recipe.seed))
+    if samples.test_groups is not None:
+        interval = group_interval(correct, samples.test_groups, rng=np.random.default_rng(recipe.seed))
         if interval is not None:
             metrics |= {"accuracy_low": interval[0], "accuracy_high": interval[1]}
     if best is not None:

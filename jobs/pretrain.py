@@ -46,7 +46,8 @@ from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, wr
 from pipeline.tracking import Spool, read_spool
 from pipeline.train.background_upload import BackgroundUpload
 from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.loop import Fit, FitResult, run_fit
+from pipeline.train.fit import Fit, FitResult
+from pipeline.train.loop import run_fit
 from pipeline.train.optim import parameter_groups
 from pipeline.train.pretraining import Pretraining
 from pipeline.train.watchdog import Watchdog

@@ -4,7 +4,6 @@ import math
 from fractions import Fraction
 
 import numpy as np
-from scipy.signal import resample_poly
 
 _MAX_FACTOR = 10_000
 
@@ -29,6 +28,8 @@ def resample(values: np.ndarray, *, from_hz: float, to_hz: float) -> np.ndarray:
         return values
     if values.shape[1] == 1:  # no line through one step
         return np.repeat(values, math.ceil(ratio), axis=1)
+    from scipy.signal import resample_poly  # imported late: it takes a second
+
     missing = np.isnan(values)
     filled = _fill(values, missing) if missing.any() else values
     result = resample_poly(filled, ratio.numerator, ratio.denominator, axis=1, padtype="line")

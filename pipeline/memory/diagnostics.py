@@ -1,7 +1,6 @@
 """Figures by which a collapse of the clusters, or clusters of a nuisance, are seen."""
 
 import numpy as np
-from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
 from modalities.draws import derive_seed
 from pipeline.data.permutation import permute
@@ -46,6 +45,8 @@ def agreement(labels: np.ndarray, column: np.ndarray) -> dict[str, float]:
     On 20 000 rows at most, drawn by a fixed key. A high value with a device or subject means that the clusters are
     those of the nuisance. Empty where no row is known in both.
     """
+    from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score  # imported late: a second
+
     known = np.flatnonzero((labels >= 0) & (column >= 0))
     if not len(known):
         return {}

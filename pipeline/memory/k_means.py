@@ -6,7 +6,6 @@ the order of a reduction changes a bit.
 
 import numpy as np
 import torch
-from sklearn.cluster import kmeans_plusplus
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,6 +40,8 @@ def spherical_k_means(bank: FeatureBank, num: int, *, iterations: int, key: int)
 
 def _first_directions(bank: FeatureBank, num: int, key: int) -> Tensor:
     """Distinct valid rows (num, d), drawn by key; spread out by k-means++ where that is affordable."""
+    from sklearn.cluster import kmeans_plusplus  # imported late: it takes a second
+
     valid = bank.valid.nonzero().squeeze(1)
     spread = num <= _SPREAD_UP_TO
     size = min(len(valid), _SPREAD_ROWS if spread else num)

@@ -19,6 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pipeline.data.durable import flush_folder
+from pipeline.digest import canonical_json, sha256
 from pipeline.errors import CheckpointError
 
 FORMAT, MAX_MANIFEST_BYTES = 1, 64 << 20
@@ -79,15 +80,6 @@ class Checkpoint:
 def lacking(path: Path, name: str) -> CheckpointError:
     """For a checkpoint, or a file of it, without something that resuming needs."""
     return CheckpointError(f"{path} has no {name}", code="CKPT_MISSING", field=name, fix="use an older one")
-
-
-def canonical_json(value: object) -> bytes:
-    """Sorted, compact UTF-8 JSON: equal values give equal bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def sha256(payload: bytes) -> str:
-    return hashlib.sha256(payload).hexdigest()
 
 
 def state_hash(parts: Parts, state: JsonValue) -> str:

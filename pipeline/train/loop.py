@@ -4,9 +4,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -14,13 +12,10 @@ import torch
 from pydantic import JsonValue
 
 from pipeline.data.ledger import Ledger, open_ledger
-from pipeline.data.plan import Order
 from pipeline.data.read_ahead import read_ahead
 from pipeline.errors import Preempted, TrainingHealthError
-from pipeline.tracking import Run
-from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.device_copy import DeviceCopy, Sent
-from pipeline.train.fit_config import FitConfig
+from pipeline.train.fit import Fit, FitResult
 from pipeline.train.health import refuse_nonfinite, refuse_nonfinite_weights
 from pipeline.train.numerics import numerics, numerics_so_far
 from pipeline.train.optim import build_optimizer, learning_rate_scale, set_learning_rate
@@ -28,54 +23,12 @@ from pipeline.train.reduce import GlobalStep
 from pipeline.train.roll_call import RollCall
 from pipeline.train.run_ledger import ledger_header
 from pipeline.train.state import TrainState, check_identity
-from pipeline.train.task import Outputs, Task
-from pipeline.train.watchdog import Watchdog
+from pipeline.train.task import Outputs
 from pipeline.types import Batch, Cursor, LossTerms
-from pipeline.worker import Worker, owned_micro_batches
+from pipeline.worker import owned_micro_batches
 
 Done: TypeAlias = tuple[torch.Tensor, LossTerms, Outputs, float]
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """Everything `run` needs. `read` turns sample indices into a micro-batch; `stop` asks for a graceful end.
-
-    `ledger` is the file that records what was trained on; None means none is kept. `watchdog` ends the
-    process when a step hangs. `reclaimed`, collective, says that a machine will soon be gone: a checkpoint follows.
-    """
-
-    task: Task
-    order: Order
-    read: Callable[[np.ndarray], Batch]
-    config: FitConfig
-    worker: Worker
-    store: CheckpointStore
-    run: Run
-    identity: Mapping[str, JsonValue]
-    seed: int
-    groups: list[dict[str, object]]
-    ledger: Path | None = None
-    watchdog: Watchdog = field(default_factory=Watchdog)
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    stop: Callable[[], bool] = lambda: False
-    reclaimed: Callable[[], bool] = lambda: False
-    before_step: Callable[[int], None] = lambda step: None
-    on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, metrics: None
-    after_epoch: Callable[[int], bool] = lambda epoch: False
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """How a stage ended. bitwise: another run of the same configuration has the same bits."""
-
-    steps: int
-    state_hash: str
-    bitwise: bool
-    samples_per_s: float
-    wait_share: float
-    checkpoint: str
-    ledger_sha256: str | None
 
 
 def run_fit(fit: Fit) -> FitResult:

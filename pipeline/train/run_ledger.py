@@ -8,7 +8,8 @@ from pydantic import JsonValue
 
 from pipeline.data.ledger import Ledger, LedgerHeader, open_ledger
 from pipeline.data.plan import Order
-from pipeline.train.checkpoint import Checkpoint, canonical_json
+from pipeline.digest import canonical_json
+from pipeline.train.checkpoint import Checkpoint
 from pipeline.types import Cursor
 
 

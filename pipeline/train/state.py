@@ -6,9 +6,10 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from pipeline.digest import canonical_json
 from pipeline.errors import CheckpointError
 from pipeline.expected_tensors import check_expected
-from pipeline.train.checkpoint import Checkpoint, canonical_json, lacking, state_hash
+from pipeline.train.checkpoint import Checkpoint, lacking, state_hash
 from pipeline.train.optim import load_optimizer_tensors, optimizer_tensors
 from pipeline.train.rare_events import RareEvents
 from pipeline.train.task import Task

@@ -21,7 +21,8 @@ from pipeline.config import load_config
 from pipeline.data.shard_source import LocalShards
 from pipeline.tracking import Spool
 from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.fit import Fit
+from pipeline.train.loop import run_fit
 from pipeline.train.optim import parameter_groups
 from pipeline.worker import SingleWorker
 

@@ -4,12 +4,10 @@ import os
 import shutil
 import signal
 import subprocess
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-from jobs.ui import server_command
 from tests.free_port import free_port
+from tests.tracking_server import TrackingServer
 from tests.wait_for import wait_for
 
 OWNER = "postgres"
@@ -28,7 +26,8 @@ class MlflowOnPostgres:
 
     def __init__(self, folder: Path, programs: Path) -> None:
         self.folder, self.programs, self.port = folder, programs, free_port()
-        self.running: list[tuple[subprocess.Popen[bytes], int]] = []
+        self._database: subprocess.Popen[bytes] | None = None
+        self._mlflow: TrackingServer | None = None
 
     @property
     def uri(self) -> str:
@@ -37,7 +36,14 @@ class MlflowOnPostgres:
 
     def start(self) -> None:
         """Return when the server answers."""
-        database, port = self.folder / "database", free_port()
+        port = free_port()
+        self._start_database(port)
+        store, artifacts = f"postgresql://{OWNER}@127.0.0.1:{port}/postgres", str(self.folder / "artifacts")
+        options, log = ("--artifacts-destination", artifacts), self.folder / "mlflow.log"
+        self._mlflow = TrackingServer(store, self.port, *options, log=log)
+
+    def _start_database(self, port: int) -> None:
+        database = self.folder / "database"
         database.mkdir(mode=0o700)
         as_owner: list[str] = []
         if os.getuid() == 0:  # PostgreSQL refuses to run as root
@@ -46,32 +52,18 @@ class MlflowOnPostgres:
         given = [self.programs / "initdb", "-D", database, "--auth=trust", f"--username={OWNER}", "--no-sync"]
         subprocess.run([*as_owner, *map(str, given)], cwd="/", check=True, capture_output=True)
         served = [self.programs / "postgres", "-D", database, "-h", "127.0.0.1", "-p", port, "-k", database]
-        self._run([*as_owner, *map(str, served)], "postgres", signal.SIGINT)
+        with (self.folder / "postgres.log").open("w") as log:
+            self._database = subprocess.Popen(
+                [*as_owner, *map(str, served)], cwd="/", stdout=log, stderr=log, start_new_session=True
+            )
         ready = [str(self.programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
         wait_for(lambda: subprocess.run(ready, check=False).returncode == 0)
-        command = server_command(f"postgresql://{OWNER}@127.0.0.1:{port}/postgres", self.port)
-        self._run([*command, "--artifacts-destination", str(self.folder / "artifacts")], "mlflow", signal.SIGKILL)
-        wait_for(self._answers, seconds=200)
-
-    def _run(self, command: list[str], name: str, end: int) -> None:
-        with (self.folder / f"{name}.log").open("w") as log:
-            environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-            server = subprocess.Popen(
-                command, cwd="/", env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        self.running.append((server, end))
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=5):
-                return True
-        except (urllib.error.URLError, TimeoutError):
-            assert self.running[-1][0].poll() is None, (self.folder / "mlflow.log").read_text()
-            return False
 
     def stop(self) -> None:
         """End both."""
-        for server, end in reversed(self.running):
-            if server.poll() is None:
-                os.killpg(server.pid, end)
-            server.wait()
+        if self._mlflow is not None:
+            self._mlflow.kill()
+        if self._database is not None:
+            if self._database.poll() is None:
+                os.killpg(self._database.pid, signal.SIGINT)
+            self._database.wait()

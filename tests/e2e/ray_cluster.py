@@ -6,7 +6,9 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,10 +20,21 @@ from tests.free_port import free_port
 LOST_NODE_SEEN_QUICKLY = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
 
 
+@contextlib.contextmanager
+def ray_cluster(*, cpus: int = 4, variables: dict[str, str] | None = None) -> Iterator["Cluster"]:
+    """One in a folder of its own that is gone with it. A short one: Ray's sockets have long paths."""
+    with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as folder:
+        cluster = Cluster(Path(folder), cpus=cpus, variables=variables)
+        try:
+            yield cluster
+        finally:
+            cluster.stop()
+
+
 class Cluster:
     """A head with `cpus`; more variables of the daemons and of what is submitted in `variables`."""
 
-    def __init__(self, folder: Path, *, cpus: int = 4, variables: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, *, cpus: int, variables: dict[str, str] | None) -> None:
         self.folder, self.address = folder, f"http://127.0.0.1:{free_port()}"
         self.control_store = f"127.0.0.1:{free_port()}"
         self.tracking = f"sqlite:///{folder}/m.db"

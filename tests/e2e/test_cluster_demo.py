@@ -1,7 +1,6 @@
 """The demo as a job on a cluster of two nodes, with MLflow on PostgreSQL; one node is lost in the middle."""
 
 import json
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from mlflow import MlflowClient
 
 from tests.e2e.conftest import ROOT, kindred, result_of
 from tests.e2e.mlflow_on_postgres import MlflowOnPostgres, postgres_programs
-from tests.e2e.ray_cluster import LOST_NODE_SEEN_QUICKLY, Cluster
+from tests.e2e.ray_cluster import LOST_NODE_SEEN_QUICKLY, Cluster, ray_cluster
 from tests.faults.chaos_faults import last_step
 from tests.wait_for import wait_for
 
@@ -24,10 +23,10 @@ PROGRAMS = postgres_programs()
 @pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL is not installed")
 def test_the_demo_survives_the_loss_of_a_node_with_one_run_per_stage() -> None:
     assert PROGRAMS is not None
-    with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as made:  # Ray's socket paths are long
-        folder = Path(made)
-        folder.chmod(0o755)
-        server, cluster = MlflowOnPostgres(folder, PROGRAMS), Cluster(folder, cpus=1, variables=LOST_NODE_SEEN_QUICKLY)
+    with ray_cluster(cpus=1, variables=LOST_NODE_SEEN_QUICKLY) as cluster:
+        folder = cluster.folder
+        folder.chmod(0o755)  # the database has another owner
+        server = MlflowOnPostgres(folder, PROGRAMS)
         try:
             server.start()
             cluster.add_node(cpus=1)
@@ -35,8 +34,8 @@ def test_the_demo_survives_the_loss_of_a_node_with_one_run_per_stage() -> None:
             _submit_and_lose_a_node(cluster, folder / "run")
             _check_tracking(server.uri, folder / "run")
         finally:
-            cluster.stop()
             server.stop()
+        cluster.stop()
         expected = _undisturbed(folder)
         assert _result(folder / "run")["state_hash"] == expected["state_hash"]
 

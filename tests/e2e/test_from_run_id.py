@@ -3,13 +3,12 @@
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import result_of
-from tests.e2e.ray_cluster import Cluster
+from tests.e2e.ray_cluster import Cluster, ray_cluster
 from tests.served_process import served
 from tests.served_requests import TrainingTime
 
@@ -18,15 +17,17 @@ from tests.served_requests import TrainingTime
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_run_id_is_enough_for_a_model_that_answers(ingested: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as folder:  # Ray's socket paths are long
-        cluster = Cluster(Path(folder))
-        try:
-            _from_run_id(cluster, ingested)
-        finally:
-            cluster.stop()
+    with ray_cluster() as cluster:
+        status, text = _served_from_run_id(cluster, ingested)
+
+    assert status == 200, text
+    answers = json.loads(text)["predictions"]
+    assert [set(answer) for answer in answers] == [{"embeddings", "fused", "probabilities", "class"}] * 2
+    assert all(sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5) for answer in answers)
 
 
-def _from_run_id(cluster: Cluster, ingested: Path) -> None:
+def _served_from_run_id(cluster: Cluster, ingested: Path) -> tuple[int, str]:
+    """Answer of the server, for two samples."""
     out, uri = cluster.folder / "run", f"tracking.uri={cluster.tracking}"
     first = cluster.submit("pretrain", f"data.path={ingested}/data", f"out={out}", "pretrain.epochs=1", "--follow")
     assert first.returncode == 0, first.stderr
@@ -45,9 +46,4 @@ def _from_run_id(cluster: Cluster, ingested: Path) -> None:
 
     there = TrainingTime(out)
     with served(model, uri=cluster.tracking, folder=cluster.folder) as server:
-        status, text = server.ask({"inputs": there.request(there.whole[:2], there.streams)})
-
-    assert status == 200, text
-    answers = json.loads(text)["predictions"]
-    assert [set(answer) for answer in answers] == [{"embeddings", "fused", "probabilities", "class"}] * 2
-    assert all(sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5) for answer in answers)
+        return server.ask({"inputs": there.request(there.whole[:2], there.streams)})

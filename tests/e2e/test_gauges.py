@@ -1,7 +1,6 @@
 """A training on a shared cluster, as Prometheus sees it at the head."""
 
 import subprocess
-import tempfile
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from prometheus_client.samples import Sample
 from jobs._gauges import GAUGES
 from pipeline.tracking import read_spool
 from tests.e2e.conftest import command, environment
-from tests.e2e.ray_cluster import Cluster
+from tests.e2e.ray_cluster import Cluster, ray_cluster
 from tests.infra.promql import named_metrics
 from tests.wait_for import wait_for
 
@@ -27,10 +26,8 @@ NUM_EPOCHS = 4000
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_prometheus_sees_what_was_logged_and_a_restart(ingested: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as made:  # Ray's socket paths are long
-        folder = Path(made)
-        cluster = Cluster(folder, cpus=2, variables=EXPORTED_QUICKLY)
-        job = _start(cluster, folder, ingested)
+    with ray_cluster(cpus=2, variables=EXPORTED_QUICKLY) as cluster:
+        job = _start(cluster, cluster.folder, ingested)
         try:
             seen = _seen(cluster, job)
             job.terminate()
@@ -38,8 +35,7 @@ def test_prometheus_sees_what_was_logged_and_a_restart(ingested: Path) -> None:
         finally:
             job.kill()
             job.wait()
-            cluster.stop()
-        records = read_spool(folder / "tiny-7" / "tracking" / "pretrain.jsonl")[0]
+        records = read_spool(cluster.folder / "tiny-7" / "tracking" / "pretrain.jsonl")[0]
 
     assert code == 75
     logged = [record for record in records if record.kind == "metrics"]

@@ -2,13 +2,12 @@
 
 import json
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import command, environment, kindred, result_of, verify_run
-from tests.e2e.ray_cluster import LOST_NODE_SEEN_QUICKLY, Cluster
+from tests.e2e.ray_cluster import LOST_NODE_SEEN_QUICKLY, Cluster, ray_cluster
 from tests.faults.chaos_faults import last_step
 from tests.wait_for import wait_for
 
@@ -19,23 +18,17 @@ LONG = "pretrain.epochs=40"
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.fault("P06")
-def test_a_node_that_is_lost_and_another_that_joins_change_nothing(ingested: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as made:  # Ray's socket paths are long
-        folder, data = Path(made), f"data.path={ingested}/data"
-        expected = result_of(
-            kindred("pretrain", f"out={folder}/whole", data, LONG, "pretrain.workers=0", folder=folder)
-        )
-        cluster = Cluster(folder, cpus=1, variables=LOST_NODE_SEEN_QUICKLY)
-        try:
-            cluster.add_node(cpus=1)
-            found = _disturbed(cluster, folder, data)
-        finally:
-            cluster.stop()
+def test_a_node_that_is_lost_and_another_that_joins_change_nothing(ingested: Path, tmp_path: Path) -> None:
+    data, keys = f"data.path={ingested}/data", ("state_hash", "ledger_sha256")
+    given = [f"out={tmp_path}/whole", data, LONG, "pretrain.workers=0"]
+    expected = result_of(kindred("pretrain", *given, folder=tmp_path))
 
-        assert [found[key] for key in ("state_hash", "ledger_sha256")] == [
-            expected[key] for key in ("state_hash", "ledger_sha256")
-        ]
-        assert verify_run(f"{folder}/run", folder=folder).returncode == 0
+    with ray_cluster(cpus=1, variables=LOST_NODE_SEEN_QUICKLY) as cluster:
+        cluster.add_node(cpus=1)
+        found = _disturbed(cluster, tmp_path, data)
+
+    assert [found[key] for key in keys] == [expected[key] for key in keys]
+    assert verify_run(f"{tmp_path}/run", folder=tmp_path).returncode == 0
 
 
 def _disturbed(cluster: Cluster, folder: Path, data: str) -> dict[str, object]:
@@ -74,23 +67,20 @@ def _reach(job: subprocess.Popen[str], run: Path, step: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.fault("P08")
-def test_a_node_that_will_be_reclaimed_is_told_in_time_for_a_checkpoint(ingested: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as made:
-        folder, data = Path(made), f"data.path={ingested}/data"
-        run, cluster = folder / "run", Cluster(folder, cpus=1, variables=LOST_NODE_SEEN_QUICKLY)
-        try:
-            cluster.add_node(cpus=1)
-            given = [f"out={run}", data, LONG, "pretrain.workers=2", "pretrain.checkpoint_every=1000"]
-            job = _start(cluster, folder, given)
-            _reach(job, run, 8)
-            cluster.announce_the_end_of_a_node(seconds=300)
-            checkpoints = run / "pretrain" / "checkpoints"
-            wait_for(lambda: any(checkpoints.glob("step-*")) or job.poll() is not None, seconds=100)
-            noticed = last_step(run)
-            job.kill()
-            job.wait()
-        finally:
-            cluster.stop()
+def test_a_node_that_will_be_reclaimed_is_told_in_time_for_a_checkpoint(ingested: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    checkpoints = run / "pretrain" / "checkpoints"
+    given = [f"out={run}", f"data.path={ingested}/data", LONG, "pretrain.workers=2", "pretrain.checkpoint_every=1000"]
 
-        (found,) = checkpoints.glob("step-*")
-        assert 8 <= int(found.name.removeprefix("step-")) <= noticed + 10
+    with ray_cluster(cpus=1, variables=LOST_NODE_SEEN_QUICKLY) as cluster:
+        cluster.add_node(cpus=1)
+        job = _start(cluster, tmp_path, given)
+        _reach(job, run, 8)
+        cluster.announce_the_end_of_a_node(seconds=300)
+        wait_for(lambda: any(checkpoints.glob("step-*")) or job.poll() is not None, seconds=100)
+        noticed = last_step(run)
+        job.kill()
+        job.wait()
+
+    (found,) = checkpoints.glob("step-*")
+    assert 8 <= int(found.name.removeprefix("step-")) <= noticed + 10

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,19 +12,15 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import RECIPE, result_of
-from tests.e2e.ray_cluster import Cluster
+from tests.e2e.ray_cluster import Cluster, ray_cluster
 
 pytestmark = pytest.mark.ray
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as folder:  # Ray's socket paths are long
-        made = Cluster(Path(folder))
-        try:
-            yield made
-        finally:
-            made.stop()
+    with ray_cluster() as made:
+        yield made
 
 
 @pytest.mark.fault("P16")

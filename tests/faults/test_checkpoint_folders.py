@@ -10,7 +10,8 @@ import torch
 
 from pipeline.errors import StorageError
 from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.loop import FitResult, run_fit
+from pipeline.train.fit import FitResult
+from pipeline.train.loop import run_fit
 from tests.faults.checkpoint_crash import parts
 from tests.pipeline.train import test_loop
 

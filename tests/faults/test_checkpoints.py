@@ -18,10 +18,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pipeline.data.ledger import LEDGER_NAME
+from pipeline.digest import sha256
 from pipeline.errors import CheckpointError, KindredError
-from pipeline.train.checkpoint import Checkpoint, sha256, write_checkpoint
+from pipeline.train.checkpoint import Checkpoint, write_checkpoint
 from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.fit import Fit
+from pipeline.train.loop import run_fit
 from pipeline.train.optim import build_optimizer
 from pipeline.train.state import TrainState
 from tests.faults.checkpoint_crash import parts

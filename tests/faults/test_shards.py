@@ -18,8 +18,9 @@ from pipeline.data.shard_source import LocalShards
 from pipeline.data.verify import verify_dataset
 from pipeline.errors import DataError, Problems
 from pipeline.train.checkpoint_store import CheckpointStore
+from pipeline.train.fit import Fit
 from pipeline.train.fit_config import FitConfig
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.loop import run_fit
 from pipeline.train.optim import parameter_groups
 from pipeline.worker import SingleWorker
 from tests.faults import mutators

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pipeline.train.checkpoint import canonical_json
+from pipeline.digest import canonical_json
 from tests.faults.attack_files import canary
 
 TOUCH = "import pathlib\npathlib.Path('canary').touch()\n"

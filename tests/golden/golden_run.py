@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.fit import Fit
+from pipeline.train.loop import run_fit
 from pipeline.train.optim import build_optimizer
 from pipeline.train.state import TrainState
 from tests.pipeline.train.test_loop_memory import make_fit

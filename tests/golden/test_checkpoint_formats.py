@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.digest import canonical_json, sha256
 from pipeline.errors import CheckpointError
-from pipeline.train.checkpoint import FORMAT, canonical_json, read_checkpoint, sha256
+from pipeline.train.checkpoint import FORMAT, read_checkpoint
 from pipeline.train.loop import run_fit
 from tests.golden.golden_run import HASH_NAME, golden_fit, restored
 

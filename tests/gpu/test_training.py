@@ -9,7 +9,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from pipeline.train.device_copy import DeviceCopy
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.fit import Fit
+from pipeline.train.loop import run_fit
 from pipeline.worker import GroupWorker, Worker
 from tests.pipeline.train.test_loop_memory import make_fit, metrics_of
 from tests.pipeline.train.test_own_parameters import make_fit as own_parameters_fit

@@ -15,8 +15,9 @@ from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.spec import Projection
 from pipeline.train.checkpoint_store import CheckpointStore
+from pipeline.train.fit import Fit
 from pipeline.train.fit_config import FitConfig
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.loop import run_fit
 from pipeline.train.named_objectives import name_objectives
 from pipeline.train.optim import parameter_groups
 from pipeline.train.pretraining import Pretraining

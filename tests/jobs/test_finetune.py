@@ -106,6 +106,8 @@ def test_few_labels_are_few_in_every_split_that_training_sees(folder: Path) -> N
         assert getattr(every, split).tolist() == rows[index.labels("activity")[rows] >= 0].tolist()
     assert (len(found.train), len(found.validation)) == (len(every.train) // 2, len(every.validation) // 2)
     assert found.test.tolist() == every.test.tolist()
+    assert found.test_groups is not None
+    assert found.test_groups.tolist() == index.group("subject")[found.test].tolist()
     assert found.class_counts().tolist() == np.bincount(index.labels("activity")[found.train], minlength=4).tolist()
 
     unlabelled = np.where(index.split == "validation", -1, index.labels("activity"))

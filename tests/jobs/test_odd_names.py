@@ -43,7 +43,7 @@ class Logged(TypedDict):
     tags: dict[str, str]
 
 
-def read_back(
+def assert_arrives_normalised(
     folder: Path, uri: str, metrics: dict[str, float], params: dict[str, str | float], tags: dict[str, str]
 ) -> None:
     spool = Spool(spool_path(folder, uuid.uuid4().hex))
@@ -68,7 +68,7 @@ def read_back(
 @LOGGED
 @settings(max_examples=15, **SETTINGS)
 def test_any_names_and_values_arrive_normalised(run_folder: Path, store_uri: str, logged: Logged) -> None:
-    read_back(run_folder, store_uri, **logged)
+    assert_arrives_normalised(run_folder, store_uri, **logged)
 
 
 @pytest.mark.slow
@@ -77,7 +77,7 @@ def test_any_names_and_values_arrive_normalised(run_folder: Path, store_uri: str
 @LOGGED
 @settings(max_examples=500, **SETTINGS)
 def test_five_hundred_odd_runs_arrive_normalised(run_folder: Path, store_uri: str, logged: Logged) -> None:
-    read_back(run_folder, store_uri, **logged)
+    assert_arrives_normalised(run_folder, store_uri, **logged)
 
 
 @pytest.mark.slow

@@ -11,9 +11,9 @@ from mlflow.entities import ViewType
 
 from jobs._delivery import Delivery, spool_path
 from jobs.sync import sync
+from pipeline.digest import sha256
 from pipeline.errors import TrackingError
 from pipeline.tracking import Spool
-from pipeline.train.checkpoint import sha256
 from tests.jobs.tracked_folder import log_steps, points, runs
 
 

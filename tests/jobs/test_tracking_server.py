@@ -1,13 +1,9 @@
 """A real MLflow server behind a network that spoils replies, and one that is killed and started again."""
 
-import contextlib
 import hashlib
 import json
 import os
-import signal
-import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,15 +12,15 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from jobs._delivery import Delivery, spool_path
-from jobs._mlflow import CLIENT_ENVIRONMENT, REQUEST_S
+from jobs._mlflow import REQUEST_S
 from jobs._tracking import RunIdentity, tracked, write_header
 from jobs.sync import sync
-from jobs.ui import server_command
 from pipeline.errors import TrackingError
 from pipeline.tracking import Spool
 from tests.faulty_proxy import Fault, FaultyProxy, answer, cut, faulty, half_close, late, reset, silence, trickle
 from tests.free_port import free_port
 from tests.jobs.tracked_folder import log_steps, points, runs
+from tests.tracking_server import TrackingServer
 
 QUICK: dict[str, Fault] = {
     "reset": reset,
@@ -37,23 +33,8 @@ MARGIN_S = 20
 """For a busy machine. A reply of a byte a second takes minutes."""
 
 
-def start(uri: str, port: int) -> subprocess.Popen[bytes]:
-    """A server that answers, whatever name it is called by (the proxy has another port)."""
-    environment = {**os.environ, **CLIENT_ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    command = [*server_command(uri, port), "--allowed-hosts", "*"]
-    server = subprocess.Popen(command, env=environment, start_new_session=True)
-    deadline = time.monotonic() + 200
-    while True:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-            return server
-        assert server.poll() is None
-        assert time.monotonic() < deadline, "the server never answered"
-        time.sleep(0.1)
-
-
-def kill(server: subprocess.Popen[bytes]) -> None:
-    os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
+ANY_HOST = ("--allowed-hosts", "*")
+"""Answers whatever name it is called by: the proxy has another port."""
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +42,11 @@ def port(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[i
     folder = tmp_path_factory.mktemp("server")
     (folder / "mlflow.db").write_bytes(migrated.read_bytes())
     chosen = free_port()
-    server = start(f"sqlite:///{folder}/mlflow.db", chosen)
+    server = TrackingServer(f"sqlite:///{folder}/mlflow.db", chosen, *ANY_HOST, log=folder / "server.log")
     try:
         yield chosen
     finally:
-        kill(server)
+        server.kill()
 
 
 @pytest.fixture
@@ -217,8 +198,8 @@ def header_name(folder: Path) -> str:
 @pytest.mark.timeout(900)
 @pytest.mark.fault("M02")
 def test_a_server_killed_and_started_again_in_mid_run_gets_every_point_once(tmp_path: Path, store_uri: str) -> None:
-    port, logged = free_port(), 0
-    server = start(store_uri, port)
+    port, log, logged = free_port(), tmp_path / "server.log", 0
+    server = TrackingServer(store_uri, port, *ANY_HOST, log=log)
     identity = RunIdentity("project", "demo", "k", {})
     try:
         with (
@@ -228,13 +209,13 @@ def test_a_server_killed_and_started_again_in_mid_run_gets_every_point_once(tmp_
             for _ in range(3):
                 run.metrics({"loss": 1.0}, logged)
                 wait_for_points(store_uri, logged)
-                kill(server)
+                server.kill()
                 for step in range(logged + 1, logged + 50):
                     run.metrics({"loss": 1.0}, step)
-                server = start(store_uri, port)
+                server = TrackingServer(store_uri, port, *ANY_HOST, log=log)
                 logged += 50
     finally:
-        kill(server)
+        server.kill()
 
     assert points(store_uri) == [("loss", step) for step in range(logged)]
     assert runs(store_uri).keys() == {"demo", "pretrain"}

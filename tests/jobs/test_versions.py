@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from jobs._versions import SAFE_FROM, installed_version, refuse_unsafe
 from pipeline.errors import EnvironmentFault
@@ -15,7 +16,9 @@ LOWEST = {name: lowest for name, (lowest, _) in SAFE_FROM.items()}
 
 
 def test_what_is_installed_here_is_safe() -> None:
-    refuse_unsafe()
+    refuse_unsafe()  # raises where something is not, or is missing
+
+    assert all(Version(str(installed_version(name))) >= Version(lowest) for name, lowest in LOWEST.items())
 
 
 @pytest.mark.fault("S20")
@@ -47,7 +50,11 @@ def test_everything_too_old_is_named_at_once() -> None:
 
 @pytest.mark.parametrize("version", ["2.60.0", "2.100", "3.0.0.dev0"])
 def test_newer_versions_are_safe(version: str) -> None:
-    refuse_unsafe({**LOWEST, "ray": version}.get)
+    newer, asked = {**LOWEST, "ray": version}, []
+
+    refuse_unsafe(lambda name: asked.append(name) or newer[name])  # raises where one is not
+
+    assert sorted(asked) == sorted(SAFE_FROM), "every one was looked up"
 
 
 def test_what_we_declare_to_need_is_safe() -> None:

@@ -68,6 +68,9 @@ def test_units_are_left_out_where_the_schema_knows_none() -> None:
 
 
 def test_the_example_is_a_valid_series() -> None:
-    example = series_example(SCHEMA, {"mean": [0.5, -1.0], "std": [1.0, 1.0]})
+    codec, example = SensorCodec(SCHEMA), series_example(SCHEMA, {"mean": [0.5, -1.0], "std": [1.0, 1.0]})
 
-    SensorCodec(SCHEMA).encode(parse_series(SCHEMA, example))
+    stored = codec.decode([codec.encode(parse_series(SCHEMA, example))])
+
+    assert stored.values.tolist() == [[[0.5] * SCHEMA.max_steps, [-1.0] * SCHEMA.max_steps]]
+    assert stored.mask.all()

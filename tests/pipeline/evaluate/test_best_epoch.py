@@ -12,8 +12,9 @@ from pipeline.evaluate.best_epoch import BestEpoch
 from pipeline.evaluate.finetune import Classification, Supervision
 from pipeline.tracking import Spool
 from pipeline.train.checkpoint_store import CheckpointStore
+from pipeline.train.fit import Fit, FitResult
 from pipeline.train.fit_config import FitConfig
-from pipeline.train.loop import Fit, FitResult, run_fit
+from pipeline.train.loop import run_fit
 from pipeline.train.optim import parameter_groups
 from pipeline.types import Batch
 from pipeline.worker import SingleWorker

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,10 @@ from modalities.spec import Encoded, Modality, Signal
 from pipeline.errors import DataError
 from pipeline.evaluate.class_loss import ClassLoss
 from pipeline.evaluate.finetune import Classification, Supervision, layerwise_groups
-from pipeline.tracking import Spool
-from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.fit_config import FitConfig
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.loop import run_fit
 from pipeline.types import Batch
-from pipeline.worker import SingleWorker
-from tests.toy_streams import WIDTH, InOrder, NoisyView, TinyEncoder, toy_reader
+from tests.pipeline.evaluate.toy_classification import Read, fit_of, labelled_reader
+from tests.toy_streams import WIDTH, NoisyView, TinyEncoder
 
 
 class DeepEncoder(TinyEncoder):
@@ -42,17 +39,11 @@ def classification(encoder: type[TinyEncoder] = TinyEncoder, *, blocks: int | No
 
 
 @pytest.fixture
-def read() -> Callable[[np.ndarray], Batch]:
-    reader = toy_reader(12, absent={"b": 2})
-
-    def labelled(indices: np.ndarray) -> Batch:
-        batch = reader(indices)
-        return Batch(batch.idx, batch.signals, batch.content, batch.idx % 3)
-
-    return labelled
+def read() -> Read:
+    return labelled_reader({"b": 2})
 
 
-def test_loss_is_the_cross_entropy_of_the_logits(read: Callable[[np.ndarray], Batch]) -> None:
+def test_loss_is_the_cross_entropy_of_the_logits(read: Read) -> None:
     task = classification()
     outputs = task.outputs(read(np.arange(12)), epoch=0)
     logits, labels = outputs["logits"].double(), outputs["labels"]
@@ -63,7 +54,7 @@ def test_loss_is_the_cross_entropy_of_the_logits(read: Callable[[np.ndarray], Ba
     assert actual == pytest.approx(expected, abs=1e-5)
 
 
-def test_an_absent_stream_is_replaced_not_read(read: Callable[[np.ndarray], Batch]) -> None:
+def test_an_absent_stream_is_replaced_not_read(read: Read) -> None:
     task, batch = classification(), read(np.arange(12))
     before = task.predict(batch)
     batch.signals["b"].values[~batch.signals["b"].present] = 1e6
@@ -71,7 +62,7 @@ def test_an_absent_stream_is_replaced_not_read(read: Callable[[np.ndarray], Batc
     assert task.predict(batch).equal(before)
 
 
-def test_prediction_has_no_randomness_and_keeps_the_training_mode(read: Callable[[np.ndarray], Batch]) -> None:
+def test_prediction_has_no_randomness_and_keeps_the_training_mode(read: Read) -> None:
     task = classification()
     task.module.train()
 
@@ -79,7 +70,7 @@ def test_prediction_has_no_randomness_and_keeps_the_training_mode(read: Callable
     assert task.module.training
 
 
-def test_unlabelled_samples_are_refused(read: Callable[[np.ndarray], Batch]) -> None:
+def test_unlabelled_samples_are_refused(read: Read) -> None:
     batch = read(np.arange(4))
 
     with pytest.raises(DataError, match="DATA_LABEL"):
@@ -99,34 +90,14 @@ def test_rates_fall_towards_the_input_and_every_parameter_is_in_one_group() -> N
     assert rate_of[id(encoder.body[0].weight)] == 0.5  # type: ignore[index, union-attr]
 
 
-def test_what_is_not_trained_keeps_its_bits_and_what_is_changes(
-    read: Callable[[np.ndarray], Batch], tmp_path: Path
-) -> None:
+def test_what_is_not_trained_keeps_its_bits_and_what_is_changes(read: Read, tmp_path: Path) -> None:
     for blocks, trained in ((0, ()), (1, ("body.4",)), (2, ("body.3", "body.4")), (3, ("body.", "shift"))):
         task = classification(DeepEncoder, blocks=blocks)
         before = {name: tensor.clone() for name, tensor in task.module.encoders.state_dict().items()}
 
-        trained_for_two_epochs(task, read, tmp_path / str(blocks))
+        run_fit(fit_of(task, read, tmp_path / str(blocks), epochs=2))
 
         changed = {n for n, tensor in task.module.encoders.state_dict().items() if not tensor.equal(before[n])}
         expected = {n for n in before if n.partition(".")[2].startswith(trained)} if trained else set()
         assert changed == expected
         assert not task.module.head.weight.equal(classification(DeepEncoder).module.head.weight)
-
-
-def trained_for_two_epochs(task: Classification, read: Callable[[np.ndarray], Batch], folder: Path) -> None:
-    config = FitConfig(epochs=2, batch_size=6, micro_batches=2)
-    run_fit(
-        Fit(
-            task=task,
-            order=InOrder(12, config.batch_size),
-            read=read,
-            config=config,
-            worker=SingleWorker(),
-            store=CheckpointStore(folder),
-            run=Spool(folder / "spool.jsonl"),
-            identity={},
-            seed=0,
-            groups=layerwise_groups(task.module, learning_rate=0.01, decay=0.5, weight_decay=0.1),
-        )
-    )

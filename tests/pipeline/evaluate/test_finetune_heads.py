@@ -1,6 +1,6 @@
 """Fine-tuning with a head: what of it sees micro-batches, what the global batch, and whose gradients are whose."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch.nn import functional
 from modalities.spec import Modality
 from pipeline.errors import Preempted
 from pipeline.evaluate.class_loss import class_loss
-from pipeline.evaluate.finetune import Classification, Supervision, layerwise_groups
+from pipeline.evaluate.finetune import Classification, Supervision
 from pipeline.evaluate.finetune_config import FinetuneConfig
 from pipeline.heads.arcface import ArcFace
 from pipeline.heads.das import DAS
@@ -26,17 +26,13 @@ from pipeline.heads.sphereface import SphereFace
 from pipeline.heads.sup_con import SupCon
 from pipeline.heads.triplet import Triplet
 from pipeline.heads.weighted_triplet import WeightedTriplet
-from pipeline.tracking import Spool
-from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.fit_config import FitConfig
-from pipeline.train.loop import Fit, run_fit
-from pipeline.train.optim import parameter_groups
+from pipeline.train.fit import Fit
+from pipeline.train.loop import run_fit
 from pipeline.train.reduce import GlobalStep
-from pipeline.types import Batch
 from pipeline.worker import SingleWorker
-from tests.toy_streams import InOrder, NoisyView, TinyEncoder, toy_reader
+from tests.pipeline.evaluate.toy_classification import Read, fit_of, labelled_reader
+from tests.toy_streams import NoisyView, TinyEncoder
 
-Read = Callable[[np.ndarray], Batch]
 ATTRIBUTED = Triplet(attributes=("device",))
 HEADS = [Linear(), ArcFace(sub_centers=2), SphereFace(), SupCon(), DistanceWeighted(), DAS(), DualPath(), ATTRIBUTED]
 
@@ -52,13 +48,7 @@ def classification(head: HeadConfig) -> Classification:
 
 @pytest.fixture
 def read() -> Read:
-    reader = toy_reader(12, absent={"a": 5, "b": 4})
-
-    def labelled(indices: np.ndarray) -> Batch:
-        batch = reader(indices)
-        return Batch(batch.idx, batch.signals, batch.content, batch.idx % 3)
-
-    return labelled
+    return labelled_reader({"a": 5, "b": 4})
 
 
 def gradients(module: nn.Module) -> dict[str, Tensor]:
@@ -148,27 +138,14 @@ def test_labels_are_smoothed_where_the_head_takes_the_class_loss_of_the_stage() 
 )
 def test_a_training_that_was_stopped_ends_with_the_same_bits(head: HeadConfig, read: Read, tmp_path: Path) -> None:
     """What a head remembers between steps, drawn numbers included, is in the checkpoint or follows from the step."""
-    whole = run_fit(fit_of(head, read, tmp_path / "whole"))
+    whole = run_fit(fit(head, read, tmp_path / "whole"))
     asked = iter([False])
 
     with pytest.raises(Preempted):
-        run_fit(replace(fit_of(head, read, tmp_path / "cut"), stop=lambda: next(asked, True)))
+        run_fit(replace(fit(head, read, tmp_path / "cut"), stop=lambda: next(asked, True)))
 
-    assert run_fit(fit_of(head, read, tmp_path / "cut")).state_hash == whole.state_hash
+    assert run_fit(fit(head, read, tmp_path / "cut")).state_hash == whole.state_hash
 
 
-def fit_of(head: HeadConfig, read: Read, folder: Path) -> Fit:
-    task, config = classification(head), FitConfig(epochs=3, batch_size=6, micro_batches=2)
-    groups = layerwise_groups(task.module, learning_rate=0.01, decay=0.5, weight_decay=0.1)
-    return Fit(
-        task=task,
-        order=InOrder(12, config.batch_size),
-        read=read,
-        config=config,
-        worker=SingleWorker(),
-        store=CheckpointStore(folder),
-        run=Spool(folder / "spool.jsonl"),
-        identity={},
-        seed=0,
-        groups=groups + parameter_groups(task.objectives, config.optim),
-    )
+def fit(head: HeadConfig, read: Read, folder: Path) -> Fit:
+    return fit_of(classification(head), read, folder, epochs=3)

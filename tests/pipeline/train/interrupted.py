@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.fit import Fit
+from pipeline.train.loop import run_fit
 
 
 def interrupt(fit: Fit, *, after: int) -> None:

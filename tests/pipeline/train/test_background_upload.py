@@ -15,7 +15,8 @@ from pipeline.errors import Fenced, Preempted, StorageUnavailable
 from pipeline.train.background_upload import BackgroundUpload
 from pipeline.train.checkpoint_mirror import CheckpointMirror
 from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.fit import Fit
+from pipeline.train.loop import run_fit
 from pipeline.train.mirror_resume import fetch_newest
 from pipeline.train.run_ledger import complete_ledger, ledger_header
 from tests.faulty_proxy import FaultyProxy, reset, silence

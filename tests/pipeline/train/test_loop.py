@@ -10,8 +10,9 @@ from pipeline.errors import CheckpointError, ConfigError, Preempted, TrainingHea
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.spec import Projection
 from pipeline.train.checkpoint_store import CheckpointStore
+from pipeline.train.fit import Fit, FitResult
 from pipeline.train.fit_config import FitConfig
-from pipeline.train.loop import Fit, FitResult, run_fit
+from pipeline.train.loop import run_fit
 from pipeline.train.optim import OptimConfig, parameter_groups
 from pipeline.types import Batch
 from pipeline.worker import GroupWorker, SingleWorker, Worker

@@ -11,7 +11,8 @@ import torch.multiprocessing as mp
 from pipeline.data.ledger import LEDGER_NAME, read_header, read_records
 from pipeline.data.plan import Plan
 from pipeline.errors import TrainingHealthError
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.fit import Fit
+from pipeline.train.loop import run_fit
 from pipeline.worker import GroupWorker, SingleWorker, Worker
 from tests.pipeline.train.test_loop import CONFIG, make_fit
 

@@ -7,9 +7,10 @@ import torch
 import torch.multiprocessing as mp
 
 from pipeline.train.checkpoint_store import CheckpointStore
+from pipeline.train.fit import Fit, FitResult
 from pipeline.train.fit_config import FitConfig
 from pipeline.train.kept_memory import KeptMemory
-from pipeline.train.loop import Fit, FitResult, run_fit
+from pipeline.train.loop import run_fit
 from pipeline.train.optim import OptimConfig, parameter_groups
 from pipeline.worker import GroupWorker, SingleWorker, Worker
 from tests.pipeline.train.interrupted import interrupt

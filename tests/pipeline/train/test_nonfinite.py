@@ -15,7 +15,8 @@ from torch import Tensor
 from pipeline.errors import TrainingHealthError
 from pipeline.train.checkpoint import Checkpoint
 from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.fit import Fit
+from pipeline.train.loop import run_fit
 from pipeline.train.optim import OptimConfig, parameter_groups
 from pipeline.train.rare_events import MOST_IN_A_ROW
 from pipeline.types import Batch

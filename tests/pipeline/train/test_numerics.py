@@ -12,11 +12,12 @@ import torch
 from pydantic import JsonValue
 
 from pipeline.config import build_config
+from pipeline.digest import canonical_json, sha256
 from pipeline.errors import CheckpointError, Preempted, Problems
-from pipeline.train.checkpoint import canonical_json, sha256
 from pipeline.train.checkpoint_store import CheckpointStore
+from pipeline.train.fit import Fit
 from pipeline.train.fit_config import FitConfig
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.loop import run_fit
 from pipeline.train.numerics import numerics
 from tests.pipeline.train.test_loop import CONFIG, Recorded, make_fit
 

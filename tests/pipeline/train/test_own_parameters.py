@@ -11,7 +11,8 @@ from pipeline.errors import TrainingHealthError
 from pipeline.memory.config import ClustersConfig, MemoryConfig
 from pipeline.objectives.predictive import Predictive
 from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.loop import Fit, FitResult, run_fit
+from pipeline.train.fit import Fit, FitResult
+from pipeline.train.loop import run_fit
 from pipeline.train.optim import parameter_groups
 from pipeline.train.pretraining import Pretraining
 from pipeline.worker import GroupWorker, SingleWorker, Worker

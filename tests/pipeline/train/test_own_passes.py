@@ -23,7 +23,8 @@ from pipeline.objectives.masked import Masked
 from pipeline.objectives.spec import ObjectiveConfig, Projection
 from pipeline.objectives.transformations import Transformations
 from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.loop import Fit, FitResult, run_fit
+from pipeline.train.fit import Fit, FitResult
+from pipeline.train.loop import run_fit
 from pipeline.train.named_objectives import name_objectives
 from pipeline.train.optim import parameter_groups
 from pipeline.train.pretraining import Pretraining

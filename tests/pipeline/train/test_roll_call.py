@@ -18,7 +18,8 @@ from pipeline.errors import TrainingHealthError
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.spec import Projection
 from pipeline.tensor_digest import tensor_digest
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.fit import Fit
+from pipeline.train.loop import run_fit
 from pipeline.train.optim import OptimConfig, parameter_groups
 from pipeline.types import Batch, LossTerms
 from pipeline.worker import GroupWorker

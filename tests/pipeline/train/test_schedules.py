@@ -17,10 +17,11 @@ import torch
 import torch.multiprocessing as mp
 
 from pipeline.data.ledger import LEDGER_NAME
+from pipeline.digest import canonical_json
 from pipeline.errors import Preempted
-from pipeline.train.checkpoint import canonical_json
 from pipeline.train.checkpoint_store import CheckpointStore
-from pipeline.train.loop import Fit, run_fit
+from pipeline.train.fit import Fit
+from pipeline.train.loop import run_fit
 from pipeline.worker import GroupWorker, SingleWorker, Worker
 from tests.pipeline.train import test_loop_memory
 

@@ -1,0 +1,48 @@
+"""Twelve labelled toy samples, and the training of a classifier of them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.evaluate.finetune import Classification, layerwise_groups
+from pipeline.tracking import Spool
+from pipeline.train.checkpoint_store import CheckpointStore
+from pipeline.train.fit import Fit
+from pipeline.train.fit_config import FitConfig
+from pipeline.train.optim import parameter_groups
+from pipeline.types import Batch
+from pipeline.worker import SingleWorker
+from tests.toy_streams import InOrder, toy_reader
+
+NUM_SAMPLES, NUM_CLASSES = 12, 3
+Read = Callable[[np.ndarray], Batch]
+
+
+def labelled_reader(absent: Mapping[str, int]) -> Read:
+    """Batches whose class is the sample's number modulo three. absent: as `toy_reader` has it."""
+    reader = toy_reader(NUM_SAMPLES, absent=absent)
+
+    def labelled(indices: np.ndarray) -> Batch:
+        batch = reader(indices)
+        return Batch(batch.idx, batch.signals, batch.content, batch.idx % NUM_CLASSES)
+
+    return labelled
+
+
+def fit_of(task: Classification, read: Read, folder: Path, *, epochs: int) -> Fit:
+    """In one process, with checkpoints in `folder`."""
+    config = FitConfig(epochs=epochs, batch_size=6, micro_batches=2)
+    groups = layerwise_groups(task.module, learning_rate=0.01, decay=0.5, weight_decay=0.1)
+    return Fit(
+        task=task,
+        order=InOrder(NUM_SAMPLES, config.batch_size),
+        read=read,
+        config=config,
+        worker=SingleWorker(),
+        store=CheckpointStore(folder),
+        run=Spool(folder / "spool.jsonl"),
+        identity={},
+        seed=0,
+        groups=groups + parameter_groups(task.objectives, config.optim),
+    )
