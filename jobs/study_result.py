@@ -8,7 +8,6 @@ from pydantic import JsonValue
 
 from jobs._run_folder import RunFolder, numbers
 from jobs._study_trial import Answer
-from jobs._tracking import run_ids_of
 from jobs.study_config import TRUNK, VALIDATION_METRIC, SelectConfig
 from jobs.study_plan import StudiedRun, Study
 from jobs.study_table import Found, StudyTable, study_table
@@ -52,7 +51,7 @@ def study_result(study: Study, failed: Mapping[str, Answer]) -> StudyResult:
         "shared": _runs(study.trunks, TRUNK, failed),
         **table.document(),
         "selected": chosen,
-        "mlflow": run_ids_of(study.folder),
+        "mlflow": RunFolder(study.folder).run_ids(),
     }
     parts = [f"# {config.name}", config.description, _heading(study), table.markdown(), _sentence(chosen)]
     parts += [f"- {problem}" for problem in problems]
@@ -74,7 +73,7 @@ def _runs(runs: Sequence[StudiedRun], variant: str, failed: Mapping[str, Answer]
 
 def _run(run: StudiedRun, answer: Answer | None) -> Result:
     folder = run.recipe.folder
-    known: Result = {"out": str(folder), "mlflow": run_ids_of(folder).get("run")}
+    known: Result = {"out": str(folder), "mlflow": RunFolder(folder).run_ids().get("run")}
     if answer is None:
         return {"status": "finished", **known}
     return {"status": "failed", **known, **answer}  # pyright: ignore[reportReturnType] - plain JSON values
