@@ -24,7 +24,7 @@ class Projection(Config):
     hidden: int = Field(default=256, ge=1)
     """Width of the hidden layer."""
     dim: int = Field(default=128, ge=2)
-    """Size d of the embedding the loss sees; what guesses patches has their size instead."""
+    """Size d of the embedding the loss sees; what guesses patches of values has their size instead."""
 
 
 class Objective(Protocol):
