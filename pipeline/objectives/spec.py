@@ -11,7 +11,13 @@ from modalities.spec import Config
 from pipeline.types import Embeddings, LossTerms
 
 Family = Literal[
-    "pretext", "contrastive-instance", "contrastive-predictive", "clustering", "regularisation", "relational"
+    "pretext",
+    "contrastive-instance",
+    "contrastive-predictive",
+    "contrastive-neighbourhood",
+    "clustering",
+    "regularisation",
+    "relational",
 ]
 Source = Literal["pooled", "moments", "patches", "transforms", "memory"]
 Need = Literal["mined", "clusters", "links", "keys"]

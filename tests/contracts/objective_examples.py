@@ -19,6 +19,7 @@ from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.masked import Masked
 from pipeline.objectives.meta_path_views import MetaPathViews
 from pipeline.objectives.moments import Moments
+from pipeline.objectives.neighbourhood import Neighbourhood
 from pipeline.objectives.predictive import Predictive
 from pipeline.objectives.reconstruction import Reconstruction
 from pipeline.objectives.relational import Relational
@@ -49,6 +50,8 @@ _VARIANTS: list[ObjectiveConfig] = [
     Relational(relation="session", pairs="cross"),
     Relational(relation="session", mode="bank", mining=None),
     MetaPathViews(relation="session", prototypes=0.5, false_negatives=False),
+    Neighbourhood(relation="session", pairs="both"),
+    Neighbourhood(relation="session", pairs="cross"),
     Moments(soft=0.5),
     Cocoa(form="sum"),
     Contextual(future="own"),
