@@ -7,9 +7,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pipeline.evaluate.cluster_browser import MAX_CHANNELS, ClusterBrowser, Sample, cluster_browser
+from pipeline.evaluate.cluster_browser import ClusterBrowser, cluster_browser
 from pipeline.evaluate.cluster_choice import MAX_CLUSTERS, SAMPLES, ChosenCluster
 from pipeline.evaluate.figure_style import PALETTE
+from pipeline.evaluate.sample_sheet import MAX_CHANNELS, Sample
 from pipeline.evaluate.shown_streams import Pictures, Series, ShownStream, Texts
 
 NASTY = "$\\frac{_hidden\n" + "a" * 300
