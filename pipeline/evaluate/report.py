@@ -26,6 +26,7 @@ from pipeline.tracking import History
 
 DPI = 160
 WIDE_DPI = 125  # a wide figure has many pixels already
+PAGE_DPI = 100  # one of a wide figure's pixels is one of the page's: there are several of samples, which are large
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def _retrieval_plots(data: ReportData) -> list[Plot]:
     made = []
     for browser in data.retrievals:
         name, caption = _retrieval_names(browser.retrieval)
-        made.append(_plot(name, "retrieval", caption, retrieval_browser(browser), dpi=WIDE_DPI))
+        made.append(_plot(name, "retrieval", caption, retrieval_browser(browser), dpi=PAGE_DPI))
     return made
 
 
@@ -210,8 +211,8 @@ def _retrieval_names(retrieval: RetrievalExamples) -> tuple[str, str]:
     if not retrieval.is_cross_modal:
         return "retrieval_fused", "Asked by all streams together for samples of the same label in other recordings."
     asked, found = "-".join(retrieval.asked), "-".join(retrieval.found)
-    sought = f"Asked by {asked} alone for the sample itself, among what {found} alone shows of all samples."
-    return f"retrieval_{asked}-{found}", f"{sought} Right and wrong: by label."
+    sought = f"Asked by {asked} alone for the sample itself, among all samples as {found} alone shows them."
+    return f"retrieval_{asked}-{found}", f"{sought} Both streams are drawn. Right and wrong: by label."
 
 
 def _training_plots(history: History) -> list[Plot]:

@@ -9,6 +9,7 @@ from pipeline.evaluate.figure_style import BLUE, GREY, INK, VERMILLION
 from pipeline.evaluate.retrieval_examples import NEIGHBOURS, Neighbour, RetrievalExample, RetrievalExamples
 from pipeline.evaluate.sample_sheet import Mark, Sample, SheetRow, sample_sheet
 from pipeline.evaluate.shown_streams import ShownStream
+from pipeline.evaluate.wrapped_text import wrap
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,16 @@ def _rows(data: RetrievalBrowser) -> Iterator[SheetRow]:
     for example in data.retrieval.examples:
         marks = [_mark(rank, found, is_cross_modal) for rank, found in enumerate(example.neighbours, 1)]
         end = start + 1 + len(marks)
-        yield SheetRow(_title(example, is_cross_modal), data.samples[start:end], [Mark("query", INK), *marks])
+        samples = data.samples[start:end]
+        yield SheetRow(_title(samples[0], example, is_cross_modal), samples, [Mark("query", INK), *marks])
         start = end
 
 
-def _title(example: RetrievalExample, is_cross_modal: bool) -> str:
+def _title(query: Sample, example: RetrievalExample, is_cross_modal: bool) -> str:
     sought = "the sample itself" if is_cross_modal else "the first of its label"
+    label = [wrap(query.label, columns=40, lines=1)] if query.label else []
     outcome = "hit" if example.first_rank == 1 else "miss"
-    return f"{outcome}   ·   {sought} is at rank {example.first_rank} of {example.size}"
+    return "   ·   ".join([*label, outcome, f"{sought} is at rank {example.first_rank} of {example.size}"])
 
 
 def _mark(rank: int, found: Neighbour, is_cross_modal: bool) -> Mark:

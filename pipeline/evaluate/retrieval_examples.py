@@ -19,7 +19,7 @@ from pipeline.evaluate.ranking import rank
 from pipeline.evaluate.retrieval_task import RetrievalTask, across_streams, of_label
 from pipeline.evaluate.similarity import Cosine
 
-MAX_QUERIES = 6
+MAX_QUERIES = 4
 NEIGHBOURS = 5
 CANDIDATES = 256
 """Drawn queries that are ranked to find hits and misses among them."""

@@ -136,9 +136,11 @@ def _panels(streams: Mapping[str, ShownStream], cell: float) -> Iterator[_Panel]
 
 
 def _caption(sample: Sample, cell: float) -> str:
+    """The key, and below it the label, which has what room the subject leaves it."""
     columns = int(cell / _COLUMN)
-    below = " · ".join(wrap(text, columns=columns // 2 - 1, lines=1) for text in (sample.label, sample.subject) if text)
-    return f"{wrap(sample.key, columns=columns, lines=1)}\n{below}"
+    subject = wrap(sample.subject, columns=columns // 2 - 1, lines=1)
+    label = wrap(sample.label, columns=columns - len(subject) - 3 * bool(subject), lines=1)
+    return f"{wrap(sample.key, columns=columns, lines=1)}\n{' · '.join(text for text in (label, subject) if text)}"
 
 
 def _gutter(sheet: _Sheet, top: float, panels: Sequence[_Panel], streams: Mapping[str, ShownStream]) -> None:

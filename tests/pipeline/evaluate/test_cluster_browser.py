@@ -139,6 +139,14 @@ def test_untrusted_names_are_text_and_stay_in_their_place() -> None:
     assert all(len(line) < 120 for text in words(figure) for line in text.split("\n"))
 
 
+def test_a_label_has_the_room_that_its_subject_leaves() -> None:
+    data = browser((1,))
+    long = Sample("key", "untwist_then_lower", "s022")
+    shown = words(cluster_browser(ClusterBrowser("imu", data.clusters, [long], data.streams)))
+
+    assert "key\nuntwist_then_lower · s022" in shown
+
+
 def test_streams_of_one_kind_only_and_no_names() -> None:
     texts = Texts(["a", "b"], np.ones(2, bool))
     clusters = [ChosenCluster(0, (), 2, 1.0, "", None, (0, 1))]

@@ -32,8 +32,8 @@ def test_every_neighbour_is_said_to_be_right_or_wrong_beside_its_query():
     assert shown["2  right  0.50"] == BLUE
     assert "1  right  1.00" in shown
     assert [text for text in shown if "rank" in text] == [
-        "miss   ·   the first of its label is at rank 2 of 40",
-        "hit   ·   the first of its label is at rank 1 of 39",
+        "walk   ·   miss   ·   the first of its label is at rank 2 of 40",
+        "walk   ·   hit   ·   the first of its label is at rank 1 of 39",
     ]
     figure = retrieval_browser(data)
     assert [t.get_text() for t in figure.texts if t.get_text() == "query"] == ["query"] * 2
@@ -47,4 +47,4 @@ def test_across_streams_the_sample_itself_is_told_from_one_of_its_label():
     assert shown["1  right  0.90"] == BLUE
     assert shown["2  no label  0.80"] == GREY
     assert "3  itself  0.70" in shown
-    assert "miss   ·   the sample itself is at rank 3 of 40" in shown
+    assert "walk   ·   miss   ·   the sample itself is at rank 3 of 40" in shown
