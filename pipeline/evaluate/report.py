@@ -3,12 +3,11 @@
 import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
-from PIL import Image
 
 from pipeline.evaluate import figures
 from pipeline.evaluate.cluster_agreement import SpaceSummary, finding
@@ -26,8 +25,7 @@ from pipeline.evaluate.verdict import gain_lines, verdict
 from pipeline.tracking import History
 
 DPI = 160
-WIDE_DPI = 125  # a wide figure has many pixels already
-PAGE_DPI = 100  # one of a wide figure's pixels is one of the page's
+WIDE_DPI = 100  # a wide figure's pixels are the page's: it is large, and fewer colours would falsify the pictures in it
 
 
 @dataclass(frozen=True)
@@ -123,14 +121,6 @@ def _plot(name: str, section: str, caption: str, figure: Figure, *, dpi: int = D
     return Plot(_file(name), section, caption, buffer.getvalue())
 
 
-def _sheet(name: str, section: str, caption: str, figure: Figure, *, dpi: int) -> Plot:
-    """Samples in 256 colours: a page shows several of them, each a third of its size in all colours."""
-    drawn = _plot(name, section, caption, figure, dpi=dpi)
-    buffer = io.BytesIO()
-    Image.open(io.BytesIO(drawn.png)).convert("RGB").quantize().save(buffer, format="png", optimize=True)
-    return replace(drawn, png=buffer.getvalue())
-
-
 def _subsets(rows: Sequence[ResultRow]) -> list[str]:
     return sorted({row.subset for row in rows}, key=lambda subset: (subset != FUSED, subset))
 
@@ -210,7 +200,7 @@ def _browser_plots(data: ReportData) -> list[Plot]:
             "key, then label and subject where known. A channel has one scale in all panels of the figure; a text is "
             "shown as far as the encoder reads it."
         )
-        made.append(_sheet(f"clusters_{browser.space}", "clusters", caption, cluster_browser(browser), dpi=WIDE_DPI))
+        made.append(_plot(f"clusters_{browser.space}", "clusters", caption, cluster_browser(browser), dpi=WIDE_DPI))
     return made
 
 
@@ -218,7 +208,7 @@ def _retrieval_plots(data: ReportData) -> list[Plot]:
     made = []
     for browser in data.retrievals:
         name, caption = _retrieval_names(browser.retrieval)
-        made.append(_sheet(name, "retrieval", caption, retrieval_browser(browser), dpi=PAGE_DPI))
+        made.append(_plot(name, "retrieval", caption, retrieval_browser(browser), dpi=WIDE_DPI))
     return made
 
 
