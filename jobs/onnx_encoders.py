@@ -8,8 +8,10 @@ import json
 import logging
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,6 +30,12 @@ TOLERANCE = 1e-4
 _SAMPLES = 8
 _DESCRIPTION = "onnx.json"
 _TALKATIVE = ("torch.onnx", "onnxscript", "onnx_ir")
+
+
+class _Session(Protocol):
+    """ONNX Runtime's InferenceSession."""
+
+    def run(self, names: list[str], inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.float32]]: ...
 
 
 class _Pooled(nn.Module):
@@ -83,9 +91,11 @@ def write_graph(encoder: nn.Module, signal: Signal, path: Path) -> dict[str, Jso
             got=max(differences),
             fix="install the versions of requirements.lock",
         )
-    shapes = {name: {"type": str(x.dtype), "shape": ["batch", *x.shape[1:]]} for name, x in _arrays(inputs).items()}
+    shapes: dict[str, JsonValue] = {
+        name: {"type": str(x.dtype), "shape": ["batch", *x.shape[1:]]} for name, x in _arrays(inputs).items()
+    }
     width = int(encoder.width)  # pyright: ignore[reportArgumentType] - spec.Encoder
-    return {"file": path.name, "sha256": sha256(path.read_bytes()), "inputs": {**shapes}, "features": width}
+    return {"file": path.name, "sha256": sha256(path.read_bytes()), "inputs": shapes, "features": width}
 
 
 def _inputs(signal: Signal) -> dict[str, Tensor]:
@@ -121,7 +131,7 @@ def _export(model: nn.Module, inputs: dict[str, Tensor], path: Path) -> None:
             ) from error
 
 
-def _difference(session: ModuleType, model: nn.Module, inputs: dict[str, Tensor], count: int) -> float:
+def _difference(session: _Session, model: nn.Module, inputs: dict[str, Tensor], count: int) -> float:
     """Largest over the first `count` samples."""
     some = {name: tensor[:count] for name, tensor in inputs.items()}
     with torch.inference_mode():

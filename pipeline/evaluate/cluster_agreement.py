@@ -143,15 +143,15 @@ def finding(summary: SpaceSummary, label: str | None) -> Finding:
     if not summary.sizes:
         return Finding(f"{space}: no sample has a pseudo-label.", is_warning=True)
     if own is None:
-        followed = f"follow {name} most (AMI {most:.2f})" if most >= LEAST else "follow no recorded group"
+        followed = f"follow {name} most (AMI {most:z.2f})" if most >= LEAST else "follow no recorded group"
         return Finding(f"{space} {followed}; there is no label to compare with.", is_warning=False)
-    beside = f" (AMI {most:.2f})" if name else ""
+    beside = f" (AMI {most:z.2f})" if name else ""
     if max(own, most) < LEAST:
-        group = f"any group (at most {name}, AMI {most:.2f})" if name else "any group, as there is none"
-        return Finding(f"{space} follow neither the label {label} (AMI {own:.2f}) nor {group}.", is_warning=True)
+        group = f"any group (at most {name}, AMI {most:z.2f})" if name else "any group, as there is none"
+        return Finding(f"{space} follow neither the label {label} (AMI {own:z.2f}) nor {group}.", is_warning=True)
     if abs(own - most) < TIE:
-        return Finding(f"{space} follow {name}{beside} as much as the label {label} (AMI {own:.2f}).", is_warning=True)
+        return Finding(f"{space} follow {name}{beside} as much as the label {label} (AMI {own:z.2f}).", is_warning=True)
     if most > own:
-        return Finding(f"{space} follow {name}{beside} more than the label {label} (AMI {own:.2f}).", is_warning=True)
-    group = f" more than any group (at most {name}, AMI {most:.2f})" if name else ""
-    return Finding(f"{space} follow the label {label} (AMI {own:.2f}){group}.", is_warning=False)
+        return Finding(f"{space} follow {name}{beside} more than the label {label} (AMI {own:z.2f}).", is_warning=True)
+    group = f" more than any group (at most {name}, AMI {most:z.2f})" if name else ""
+    return Finding(f"{space} follow the label {label} (AMI {own:z.2f}){group}.", is_warning=False)

@@ -15,6 +15,7 @@ from pipeline.evaluate.figure_style import (
     BLUE,
     CONTEXT,
     GREEN,
+    GREY,
     INK,
     METHOD_STYLE,
     PALE,
@@ -201,7 +202,7 @@ def label_efficiency(rows: Sequence[ResultRow], subset: str, *, chance: float | 
             linewidth=1.4 if points[0].is_control else 2.0, linestyle="--" if points[0].is_control else "-",
         )  # fmt: skip
     if chance is not None:
-        axes.axhline(100 * chance, color="#B0B0B0", linewidth=1, linestyle=":", label="largest class", gid=CONTEXT)
+        axes.axhline(100 * chance, color=GREY, linewidth=1.4, linestyle=":", label="largest class", gid=CONTEXT)
     percents = sorted({row.percent for row in mine})
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(percents))

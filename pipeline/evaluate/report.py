@@ -25,8 +25,7 @@ from pipeline.evaluate.verdict import gain_lines, verdict
 from pipeline.tracking import History
 
 DPI = 160
-WIDE_DPI = 125  # a wide figure has many pixels already
-PAGE_DPI = 100  # one of a wide figure's pixels is one of the page's: there are several of samples, which are large
+WIDE_DPI = 100  # a wide figure's pixels are the page's: it is large, and fewer colours would falsify the pictures in it
 
 
 @dataclass(frozen=True)
@@ -140,17 +139,24 @@ def _table(rows: Sequence[ResultRow], subset: str) -> dict[str, object]:
     percents = sorted({row.percent for row in mine})
     methods = sorted({row.method for row in mine}, key=method_rank)
     by_place = {(row.method, row.percent): row for row in mine}
-    best = {
-        p: max((r.accuracy for r in mine if r.percent == p and r.method != "metadata"), default=None) for p in percents
-    }
+    competing = [row for row in mine if row.method != "metadata"]
+    best = {(r.method, r.percent) for r in competing if _shown(r.accuracy) == _shown(_most(competing, r.percent))}
     lines = []
     for method in methods:
         found = [by_place.get((method, percent)) for percent in percents]
-        cells = [row and _cell(row, best=row.accuracy == best[row.percent]) for row in found]
+        cells = [row and _cell(row, best=(row.method, row.percent) in best) for row in found]
         first = next(row for row in found if row)
         lines.append({"title": first.title, "is_control": first.is_control, "cells": cells})
     least = {row.percent: row.least for row in reversed(mine)}
     return {"subset": subset, "columns": [(f"{percent:g} %", least[percent]) for percent in percents], "lines": lines}
+
+
+def _most(rows: Sequence[ResultRow], percent: float) -> float:
+    return max(row.accuracy for row in rows if row.percent == percent)
+
+
+def _shown(accuracy: float) -> str:
+    return f"{100 * accuracy:.1f}"
 
 
 def _cell(row: ResultRow, *, best: bool) -> _Cell:
@@ -158,7 +164,7 @@ def _cell(row: ResultRow, *, best: bool) -> _Cell:
     spread = f"{100 * (row.low or 0):.1f}–{100 * (row.high or 0):.1f}" if interval else ""
     if not interval and row.sd is not None:
         spread = f"± {100 * row.sd:.1f}"
-    return _Cell(f"{100 * row.accuracy:.1f}", spread, "" if row.f1 is None else f"{100 * row.f1:.1f}", best)
+    return _Cell(_shown(row.accuracy), spread, "" if row.f1 is None else f"{100 * row.f1:.1f}", best)
 
 
 def _result_plots(data: ReportData) -> list[Plot]:
@@ -202,7 +208,7 @@ def _retrieval_plots(data: ReportData) -> list[Plot]:
     made = []
     for browser in data.retrievals:
         name, caption = _retrieval_names(browser.retrieval)
-        made.append(_plot(name, "retrieval", caption, retrieval_browser(browser), dpi=PAGE_DPI))
+        made.append(_plot(name, "retrieval", caption, retrieval_browser(browser), dpi=WIDE_DPI))
     return made
 
 

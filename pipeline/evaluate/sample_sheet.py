@@ -21,7 +21,7 @@ _WIDTH, _GUTTER, _GAP = 11.5, 1.1, 0.16
 _HEADER, _MARK, _CAPTION, _BETWEEN = 0.3, 0.2, 0.5, 0.07
 _CHANNEL, _LEAST_SERIES, _TEXT = 0.15, 0.6, 0.64
 _MOST_BODY = 5.0  # panels of one sample; more streams get lower panels
-_COLUMN, _ROW = 0.068, 0.145  # one character and one line of small text
+_COLUMN, _ROW = 0.074, 0.145  # one character and one line of small text
 _TINY = 7.5
 _CLIP = 0.55  # a reading beyond its channel's range reaches this far into the neighbour's
 

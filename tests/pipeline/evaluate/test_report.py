@@ -172,6 +172,14 @@ def test_the_table_puts_each_number_where_it_belongs() -> None:
     assert "largest class gives 25.0 %" in html
 
 
+def test_values_that_look_equal_are_equally_bold() -> None:
+    equal = [ResultRow("linear", "fused", 100, 0.13301), ResultRow("features", "fused", 100, 0.13299)]
+
+    html = render_report(ReportData(title="t", description="", rows=[*equal, ResultRow("knn", "fused", 100, 0.1)]), [])
+
+    assert re.findall(r'class="best">([^<]+)', html) == ["13.3", "13.3"]
+
+
 def lines_of(html: str, heading: str) -> list[str]:
     """Table rows of a section as words."""
     section = html.split(f"<h2>{heading}</h2>")[1].split("</section>")[0]
@@ -180,7 +188,7 @@ def lines_of(html: str, heading: str) -> list[str]:
 
 
 def test_pseudo_labels_have_a_line_per_space_and_a_sentence_on_what_they_follow() -> None:
-    summaries = [summary("imu", "device"), summary("fused", "device", ami=0.02)]
+    summaries = [summary("imu", "device"), summary("fused", "device", ami=-0.002)]
     html = render_report(
         ReportData(title="t", description="", rows=[], label="activity", pseudo_labels=summaries), plots=[]
     )
@@ -188,12 +196,12 @@ def test_pseudo_labels_have_a_line_per_space_and_a_sentence_on_what_they_follow(
     assert lines_of(html, "Pseudo-labels") == [
         "Clusters of number sizes largest share activity label device group site group",
         "imu 3 2 samples in none 1–6 median 2 66.7 % 0.31 NMI 0.40 0.62 NMI 0.70 –",
-        "fused 3 2 samples in none 1–6 median 2 66.7 % 0.31 NMI 0.40 0.02 NMI 0.70 –",
+        "fused 3 2 samples in none 1–6 median 2 66.7 % 0.31 NMI 0.40 0.00 NMI 0.70 –",
     ]
     assert re.findall(r'class="best">([^<]+)', html) == ["0.62", "0.31"]
     assert re.findall(r"<li>([^<]+)", html) == [
         "Clusters of imu follow device (AMI 0.62) more than the label activity (AMI 0.31).",
-        "Clusters of fused follow the label activity (AMI 0.31) more than any group (at most device, AMI 0.02).",
+        "Clusters of fused follow the label activity (AMI 0.31) more than any group (at most device, AMI 0.00).",
     ]
 
 
@@ -241,7 +249,7 @@ def test_relations_have_a_line_each_and_their_verdict() -> None:
 def test_a_wide_figure_gets_the_width_of_the_page() -> None:
     data = full()
     html = render_report(data)
-    wide = re.findall(r'<figure class="wide"><img src="data:image/png;base64,([^"]+)', html)
+    wide = re.findall(r'<figure class="wide" tabindex="0"><img src="data:image/png;base64,([^"]+)', html)
 
     assert [base64.b64decode(picture) for picture in wide] == [
         plot.png for plot in report_plots(data) if plot.section in {"clusters", "retrieval"}
