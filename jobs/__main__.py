@@ -153,8 +153,9 @@ def _add_others(verbs: "argparse._SubParsersAction[_Parser]") -> None:
 
 def _add_submit(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     submit = verbs.add_parser("submit", help="run a verb as a job on a Ray cluster")
-    submit.add_argument("verb", choices=["run", "ingest", "pretrain", "probe", "evaluate", "finetune", "relations"])
-    submit.add_argument("recipe", type=Path, help="recipe YAML, which travels with the job, or a run")
+    verbs_there = ["run", "ingest", "pretrain", "probe", "evaluate", "finetune", "relations", "study"]
+    submit.add_argument("verb", choices=verbs_there)
+    submit.add_argument("recipe", type=Path, help="recipe or study YAML, which travels with the job, or a run")
     submit.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. out=/shared/runs/x pretrain.workers=8")
     submit.add_argument("--fork", metavar="NAME", help="start anew in a run folder beside the old one")
     submit.add_argument("--address", default=os.environ.get("RAY_API_SERVER_ADDRESS"), help="http://HEAD:8265")

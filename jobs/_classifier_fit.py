@@ -41,6 +41,8 @@ def fit_classifier(
             "fewer labelled samples than micro-batches", code="CONFIG_VALUE", field="finetune.micro_batches"
         )
     torch.set_num_threads(recipe.pretrain.threads * max(1, recipe.pretrain.workers))
+    order = Plan(samples.train, batch_size=size, seed=recipe.seed)
+    epochs = max(config.epochs, -(-(config.min_steps or 0) // order.steps_per_epoch))
     folder = context.folder.stage("finetune") / name
     folder.mkdir(exist_ok=True)
     run = _Named(context, name)
@@ -49,9 +51,9 @@ def fit_classifier(
         run_fit(
             Fit(
                 task=task,
-                order=Plan(samples.train, batch_size=size, seed=recipe.seed),
+                order=order,
                 read=read,
-                config=config.model_copy(update={"batch_size": size}),
+                config=config.model_copy(update={"batch_size": size, "epochs": epochs}),
                 worker=SingleWorker(),
                 store=CheckpointStore(folder / "checkpoints", keep=1),
                 run=run,  # pyright: ignore[reportArgumentType]

@@ -1,4 +1,4 @@
-"""What a submitted job takes to the cluster: our code, the recipe, and the versions it was tried with."""
+"""What a submitted job takes to the cluster: our code, the files it reads, and the versions it was tried with."""
 
 import json
 import os
@@ -9,18 +9,18 @@ from pathlib import Path
 from jobs._versions import installed_version
 from pipeline.errors import EnvironmentFault
 
-RECIPE = "recipe.yaml"
 PINS_VARIABLE = "KINDRED_PINS"
 _PACKAGES = ("modalities", "pipeline", "jobs")
 _DECIDING = ("torch", "numpy", "scipy", "kornia", "transformers", "tokenizers", "simplejpeg", "pillow", "ray", "mlflow")
 
 
-def write_package(recipe: Path, folder: Path) -> None:
-    """The working folder of the job: `python -m jobs VERB recipe.yaml` runs in it."""
+def write_package(files: Mapping[str, Path], folder: Path) -> None:
+    """The working folder of the job: `python -m jobs VERB FILE` runs in it. files: of this machine, by name there."""
     root = Path(__file__).parents[1]
     for name in _PACKAGES:
         shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(recipe, folder / RECIPE)
+    for name, file in files.items():
+        shutil.copyfile(file, folder / name)
 
 
 def pins() -> str:

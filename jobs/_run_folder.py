@@ -76,8 +76,10 @@ class RunFolder:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 file.seek(0)
+                holder = file.read().strip() or "another process"
+                run_id = self.run_ids().get("run", "not yet delivered")
                 raise OutputError(
-                    f"{self.path} is in use by {file.read().strip() or 'another process'}",
+                    f"{self.path} is in use by {holder}, MLflow run {run_id}",
                     code="OUT_LOCKED",
                     fix="wait for that job, stop it, or choose another out=DIR",
                 ) from error
@@ -105,6 +107,12 @@ class RunFolder:
                 field=changed[0].split(":")[0],
                 fix="undo the change, choose another out=DIR, or start anew with --fork NAME",
             )
+
+    def run_ids(self) -> dict[str, JsonValue]:
+        """MLflow run ids by stage (the recipe's own is `run`), as far as they are delivered; it may not be tracked."""
+        stages = (read_json(self.path / "tracking" / "sent.json") or {}).get("stages", {})
+        entries = stages.items() if isinstance(stages, dict) else ()
+        return {stage: entry["run_id"] for stage, entry in entries if isinstance(entry, dict)}
 
     def result(self, stage: str) -> dict[str, JsonValue] | None:
         """What a finished stage returned; None while it is not finished. Raises OutputError when it is damaged."""

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from jobs._delivery import PARENT, mark_killed, spool_path, tracking_folder
 from jobs._mlflow import CLIENT_ENVIRONMENT, tracking_uri
 from jobs._own_process import python_environment
-from jobs._run_folder import read_json, write_json
+from jobs._run_folder import RunFolder, read_json, write_json
 from pipeline.credentials import redact
 from pipeline.errors import KindredError, Preempted, StorageError, TrackingError
 from pipeline.tracking import Spool
@@ -52,7 +52,7 @@ class Tracking:
 
     def run_ids(self) -> dict[str, JsonValue]:
         """MLflow run ids by stage (the recipe's own is `run`), as far as they are delivered."""
-        return run_ids_of(self.run_folder)
+        return RunFolder(self.run_folder).run_ids()
 
     def awaited_run_id(self, seconds: float) -> str | None:
         """MLflow id of the parent as soon as it is delivered; None where that takes longer."""
@@ -60,13 +60,6 @@ class Tracking:
         while (found := self.run_ids().get(PARENT)) is None and time.monotonic() < deadline:
             time.sleep(0.1)
         return None if found is None else str(found)
-
-
-def run_ids_of(run_folder: Path) -> dict[str, JsonValue]:
-    """MLflow run ids by stage, as far as they are delivered, of a folder that may not be tracked at all."""
-    stages = (read_json(tracking_folder(run_folder) / "sent.json") or {}).get("stages", {})
-    entries = stages.items() if isinstance(stages, dict) else ()
-    return {stage: entry["run_id"] for stage, entry in entries if isinstance(entry, dict)}
 
 
 @contextlib.contextmanager

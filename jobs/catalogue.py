@@ -9,6 +9,7 @@ from modalities.spec import Config
 from pipeline.heads.catalogue import AnyHead
 from pipeline.heads.spec import HeadConfig
 from pipeline.objectives.catalogue import AnyObjective
+from pipeline.objectives.reconstruction import Reconstruction
 from pipeline.objectives.spec import ObjectiveConfig
 
 C = TypeVar("C", bound=Config)
@@ -37,7 +38,7 @@ def _objective(member: type[ObjectiveConfig]) -> tuple[str, ...]:
         " or ".join(dict.fromkeys(each.reads for each in settings)),
         ", ".join([*sorted(settings[0].needs), *(f"({need})" for need in sorted(optional))]) or "-",
         " or ".join(dict.fromkeys(str(each.num_views) for each in settings)),
-        "yes" if _learns(settings[0]) else "-",
+        _own_parameters(settings[0]),
         _file(member),
     )
 
@@ -68,6 +69,8 @@ def _settings(member: type[C]) -> list[C]:
     return [member.model_validate({**required, **choice}) for choice in chosen]
 
 
-def _learns(config: ObjectiveConfig) -> bool:
+def _own_parameters(config: ObjectiveConfig) -> str:
     loss = config.build(("one", "other"))
-    return isinstance(loss, nn.Module) and any(True for _ in loss.parameters())
+    if isinstance(loss, nn.Module) and any(True for _ in loss.parameters()):
+        return "yes"
+    return "for texts" if isinstance(config, Reconstruction) else "-"

@@ -1,5 +1,7 @@
 """Evaluate stage: every metric of the test split from the tables that the probe stage stored; no encoder is built."""
 
+from itertools import permutations
+
 import numpy as np
 import torch
 from pydantic import JsonValue
@@ -14,7 +16,9 @@ from jobs.stages import Context
 from jobs.stored_tables import stored_tables
 from pipeline.evaluate.evaluation import Evaluator
 from pipeline.evaluate.evaluation_task import EvaluationTask, group_codes
+from pipeline.evaluate.retrieval_examples import dump_examples, retrieval_examples
 
+_MAX_PAIRS = 2
 Result = dict[str, JsonValue]
 
 
@@ -27,7 +31,8 @@ def evaluate(context: Context) -> Result:
     tables = stored_tables(context.folder)
     dataset = open_dataset(source_of(recipe))
     again = probe_figures(recipe, dataset, context.folder, tables).metrics()
-    evaluator = Evaluator(_task(recipe, dataset), recipe.probed_subsets(), recipe.evaluate, recipe.seed)
+    task = _task(recipe, dataset)
+    evaluator = Evaluator(task, recipe.probed_subsets(), recipe.evaluate, recipe.seed)
     found = evaluator.evaluate(tables)
     show_evaluation(Console(), found, title=f"{recipe.name}: test split, stored features")
     differing = _differing(again, numbers(context.folder.metrics(["probe"])))
@@ -38,6 +43,7 @@ def evaluate(context: Context) -> Result:
         "refused": {**found.refused},
         "reproduced": len(again) - len(differing),
         "differing": [*differing],
+        "examples": dump_examples(retrieval_examples(tables["probe"], task, _shown_pairs(recipe), seed=recipe.seed)),
         "metrics": {f"evaluate/{name}": value for name, value in metrics.items()},
     }
 
@@ -45,6 +51,15 @@ def evaluate(context: Context) -> Result:
 def _differing(again: dict[str, float], probed: dict[str, float]) -> list[str]:
     """Names of figures that are not exactly those of the probe stage."""
     return [f"{name}: {probed.get(name)} -> {value}" for name, value in again.items() if probed.get(name) != value]
+
+
+def _shown_pairs(recipe: Recipe) -> list[tuple[str, str]]:
+    """Pairs (asked, found) of streams whose retrieval is shown: those of two kinds first, and sensors to be found."""
+    kinds = {name: stream.kind for name, stream in recipe.streams.items()}
+    pairs = sorted(
+        permutations(kinds, 2), key=lambda pair: (kinds[pair[0]] == kinds[pair[1]], kinds[pair[1]] != "sensor")
+    )
+    return pairs[:_MAX_PAIRS]
 
 
 def _task(recipe: Recipe, dataset: Dataset) -> EvaluationTask:

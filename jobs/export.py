@@ -22,6 +22,7 @@ from jobs.finished_run import finished_run
 from jobs.frozen import encoded_features, encoders_of
 from jobs.model_card import model_card
 from jobs.model_folder import save_model
+from jobs.onnx_encoders import onnx_runtime, write_graphs
 from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.served.bundle import ARTIFACT, BACKBONE, MODEL_JSON, WEIGHTS, Bundle, BundledHead, stream_files, with_backbone
 from jobs.served.code_version import code_sha256
@@ -48,6 +49,8 @@ class ExportConfig(Config):
     """Label fraction whose fine-tuned head travels with the encoders; None means the largest that there is, if any."""
     max_samples: int = Field(default=256, ge=1, le=100_000)
     """Most samples of one request."""
+    onnx: bool = False
+    """Also write the pretrained encoders as ONNX graphs, beside the model; needs the extra `onnx`."""
     uri: str | None = None
     """Tracking URI; None means the recipe's, MLFLOW_TRACKING_URI or a SQLite file in the working folder."""
 
@@ -65,6 +68,8 @@ def export(target: str, overrides: Sequence[str] = ()) -> Result:
     target: recipe, run folder or MLflow run id. Raises ConfigError, CheckpointError, DataError, TrackingError.
     """
     config = build_config(ExportConfig, {}, overrides)
+    if config.onnx:
+        onnx_runtime()
     recipe, folder = finished_run(target)
     name, uri = config.name or recipe.name, tracking_uri(config.uri or recipe.tracking.uri)
     with folder.locked(), tempfile.TemporaryDirectory(dir=folder.stage("export"), prefix=".bundle-") as temporary:
@@ -76,6 +81,9 @@ def export(target: str, overrides: Sequence[str] = ()) -> Result:
         path = folder.path / "export" / digest[:12]
         if not path.exists():
             save_model(made, path, bundle, card=card, digest=digest)
+        graphs = path.with_name(f"{path.name}-onnx") if config.onnx else None
+        if graphs is not None and not graphs.exists():
+            write_graphs(encoders_of(recipe, dataset, pretrained_encoders(recipe, folder)), dataset, graphs)
         run_id = Tracking(folder.path).run_ids().get("run")
         registry, source = ModelRegistry(uri), str(run_id) if run_id else None
         version = registry.register(path, name=name, alias=config.alias, digest=digest, run_id=source)
@@ -88,6 +96,7 @@ def export(target: str, overrides: Sequence[str] = ()) -> Result:
         "alias": config.alias,
         "uri": f"models:/{name}@{config.alias}",
         "digest": digest,
+        "onnx": None if graphs is None else str(graphs),
         "classes": None if bundle.head is None else [*bundle.head.classes],
     }
 

@@ -1,7 +1,6 @@
 """Report stage: one self-contained HTML page and its figures, in the run folder and in MLflow."""
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 import yaml
@@ -9,17 +8,14 @@ from pydantic import JsonValue
 
 from jobs._provenance import provenance
 from jobs._run_folder import RunFolder, numbers, read_json
-from jobs.assemble import Dataset, open_dataset, source_of
+from jobs.assemble import source_of
 from jobs.configs import Recipe
+from jobs.sample_browsers import sample_browsers
 from jobs.stages import Context
 from jobs.stored_gains import stored_gains
-from modalities.spec import Signal
-from modalities.text.codec import TextCodec
 from pipeline.config import to_json
 from pipeline.data.manifest import Manifest, load_manifest
-from pipeline.evaluate.cluster_browser import ClusterBrowser, Sample
-from pipeline.evaluate.cluster_choice import ChosenCluster
-from pipeline.evaluate.cluster_study import ClusterStudy, read_study
+from pipeline.evaluate.cluster_study import read_study
 from pipeline.evaluate.evaluation_rows import EvaluationRow, evaluation_rows
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
 from pipeline.evaluate.regression_lines import regression_lines
@@ -27,7 +23,7 @@ from pipeline.evaluate.relation_recovery import read_recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, read_relations
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
 from pipeline.evaluate.results import rows_from_metrics
-from pipeline.evaluate.shown_streams import ShownStream, pictures, series, texts
+from pipeline.evaluate.retrieval_examples import read_examples
 from pipeline.tracking import History, history, read_spool
 from pipeline.train.health import collapse_alarms
 
@@ -52,6 +48,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
     probed = folder.result("probe") or {}
     drawn = read_json(folder.path / "probe" / "figures.json") or {}
     study = read_study(drawn.get("clusters"))
+    browsers = sample_browsers(recipe, study, read_examples((folder.result("evaluate") or {}).get("examples")))
     relations = read_relations((folder.result("relations") or {}).get("relations"))
     return ReportData(
         title=recipe.name,
@@ -64,11 +61,12 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         confusions=_confusions(drawn),
         label=recipe.label,
         pseudo_labels=study.summaries,
-        browsers=_browsers(recipe, study),
+        browsers=browsers.clusters,
         relations=relations,
         recoveries=read_recoveries(probed.get("recovery")),
         evaluation=_evaluated(folder),
         refused=_refused(folder),
+        retrievals=browsers.retrievals,
         chance=_number(probed.get("chance")),
         warnings=[
             *_texts(probed.get("warnings")),
@@ -76,6 +74,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
             *_nuisances(relations),
             *_supervising(recipe, relations),
             *_leaks(recipe),
+            *browsers.warnings(),
         ],
         provenance=_provenance(manifest, folder),
         config=yaml.safe_dump(to_json(recipe), sort_keys=False, allow_unicode=True),
@@ -105,42 +104,6 @@ def _maps(drawn: dict[str, JsonValue]) -> list[EmbeddingMap]:
 
 def _confusions(drawn: dict[str, JsonValue]) -> list[Confusion]:
     return [Confusion(c["title"], np.asarray(c["counts"]), c["names"]) for c in drawn.get("confusions", [])]  # pyright: ignore
-
-
-def _browsers(recipe: Recipe, study: ClusterStudy) -> list[ClusterBrowser]:
-    """The samples that the probe stage chose, decoded."""
-    chosen = {space: clusters for space, clusters in study.chosen.items() if clusters}
-    if not chosen:
-        return []
-    dataset = open_dataset(source_of(recipe))
-    with dataset.reader:
-        return [_browser(recipe, dataset, space, clusters) for space, clusters in chosen.items()]
-
-
-def _browser(recipe: Recipe, dataset: Dataset, space: str, clusters: Sequence[ChosenCluster]) -> ClusterBrowser:
-    idx = np.array([sample for cluster in clusters for sample in cluster.idx], np.int64)
-    batch = dataset.reader.batch(idx, streams=list(recipe.streams))
-    index, unknown = dataset.index, [""] * len(idx)
-    subjects = unknown if recipe.subject is None else index.group(recipe.subject)[idx].tolist()
-    labels = unknown
-    if recipe.label is not None:
-        names = dataset.manifest.labels[recipe.label]
-        labels = ["" if k < 0 else names[k] for k in index.labels(recipe.label)[idx].tolist()]
-    samples = [Sample(*texts) for texts in zip(index.key[idx].tolist(), labels, subjects, strict=True)]
-    shown = {name: _shown(dataset, name, signal) for name, signal in batch.signals.items()}
-    return ClusterBrowser(space, clusters, samples, shown)
-
-
-def _shown(dataset: Dataset, name: str, signal: Signal) -> ShownStream:
-    schema, codec = dataset.schemas[name], dataset.reader.codecs[name]
-    match schema.kind:
-        case "sensor":
-            return series(signal, channels=schema.channels, rate_hz=schema.rate_hz)
-        case "image":
-            return pictures(signal)
-        case "text":
-            assert isinstance(codec, TextCodec)  # noqa: S101 - the codec of a text schema
-            return texts(signal, codec.tokenizer.decode)
 
 
 def _number(value: JsonValue) -> float | None:

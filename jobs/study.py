@@ -36,7 +36,7 @@ def run_study(study: Study) -> Result:
     folder = RunFolder(study.folder)
     with folder.locked():
         answers: Answers = {}
-        waiting = [run for run in study.runs if not _settled(run, study, answers)]
+        waiting = [run for run in (*study.trunks, *study.runs) if not _settled(run, answers)]
         if not waiting:
             return _concluded(study, _written(study, answers))
         with _tracked(study) as tracking:
@@ -47,10 +47,10 @@ def run_study(study: Study) -> Result:
             return _concluded(study, found)
 
 
-def _settled(run: StudiedRun, study: Study, answers: Answers) -> bool:
+def _settled(run: StudiedRun, answers: Answers) -> bool:
     """Whether a run is finished, or cannot go on as what it was before."""
     try:
-        return is_finished(run.recipe, study.config.stages)
+        return is_finished(run.recipe, run.stages)
     except KindredError as error:
         answers[run.name] = failure(error)
         return True
@@ -75,11 +75,11 @@ def _run_all(study: Study, waiting: Sequence[StudiedRun], tracking: Tracking, an
     else:
         tags["mlflow.parentRunId"] = parent
     _ingest(study, waiting, tags, answers)
-    ready = [run for run in waiting if run.name not in answers]
-    if study.config.at_once == 1:
-        _run_here(study, ready, tags, answers)
-    elif ready:
-        _run_beside_each_other(study, ready, tags, answers)
+    _run(study, [run for run in waiting if run.trunk is None], tags, answers)
+    for run in waiting:
+        if run.trunk is not None and (answer := answers.get(run.trunk.name)):
+            answers.setdefault(run.name, answer)
+    _run(study, [run for run in waiting if run.trunk is not None], tags, answers)
 
 
 def _ingest(study: Study, waiting: Sequence[StudiedRun], tags: Mapping[str, str], answers: Answers) -> None:
@@ -94,11 +94,19 @@ def _ingest(study: Study, waiting: Sequence[StudiedRun], tags: Mapping[str, str]
             answers |= {run.name: failure(error) for run in of_it}
 
 
+def _run(study: Study, runs: Sequence[StudiedRun], tags: dict[str, str], answers: Answers) -> None:
+    ready = [run for run in runs if run.name not in answers]
+    if study.config.at_once == 1:
+        _run_here(study, ready, tags, answers)
+    elif ready:
+        _run_beside_each_other(study, ready, tags, answers)
+
+
 def _run_here(study: Study, runs: Sequence[StudiedRun], tags: Mapping[str, str], answers: Answers) -> None:
     for number, run in enumerate(runs, start=1):
         Console().line(f"study {study.config.name}: {run.name} ({number} of {len(runs)})")
         try:
-            run_recipe(study.recipe_path, run.overrides, fork=None, stages=study.config.stages, tags=tags)
+            run_recipe(study.recipe_path, run.overrides, fork=None, stages=run.stages, tags=tags)
         except Preempted:
             raise
         except KindredError as error:
@@ -128,7 +136,7 @@ def _trial(study: Study, run: StudiedRun, tags: dict[str, str]) -> Trial:
     return Trial(
         recipe=str(study.recipe_path.resolve()),
         overrides=run.overrides,
-        stages=study.config.stages,
+        stages=run.stages,
         tags=tags,
         folder=str(run.recipe.folder.resolve()),
         workplace=str(Path.cwd()),

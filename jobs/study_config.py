@@ -19,6 +19,8 @@ VALIDATION_METRIC = re.compile(
 )
 """Metrics of groups that were held out of training and are not the test split."""
 _OWN = ("out", "seed")
+TRUNK = "shared"
+"""What the runs are called that variants branch from."""
 
 
 class SelectConfig(Config):
@@ -59,6 +61,12 @@ class StudyConfig(Config):
     """KEY=VALUE of the recipe for every run."""
     stages: tuple[StudiedStage, ...] = Field(default=("pretrain", "probe"), min_length=1)
     """What is done in each run. Data is ingested once for all runs whose `data` sections are equal."""
+    first_variant_stages: tuple[StudiedStage, ...] = ()
+    """Stages that the first variant alone does besides, for a control that all can be compared with: finetune trains
+    one from scratch."""
+    branch_at: Literal["probe", "finetune"] | None = None
+    """The first stage that variants differ in. What comes before it is done once a seed, by the recipe without any
+    variant, and every variant goes on from those weights. None: each run does all stages."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 1, 2), min_length=1)
     """Seeds of every variant."""
     variants: dict[Annotated[str, Field(pattern=VARIANT_NAME)], tuple[str, ...]] = Field(default_factory=dict)
@@ -80,7 +88,7 @@ class StudyConfig(Config):
             raise ValueError(f"{' and '.join(taken)} of the recipe are set by the study: use its `out` and `seeds`")
         return given
 
-    @field_validator("stages")
+    @field_validator("stages", "first_variant_stages")
     @classmethod
     def _in_order(cls, stages: tuple[StudiedStage, ...]) -> tuple[StudiedStage, ...]:
         return tuple(name for name in _ORDER if name in stages)
@@ -91,12 +99,33 @@ class StudyConfig(Config):
             raise ValueError("variants and grid are empty: there is nothing to compare")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)} name one twice")
-        if self.select is not None and self.select.stage not in self.stages:
-            raise ValueError(f"select.metric is measured by the stage {self.select.stage}, which stages leave out")
+        if twice := {*self.stages} & {*self.first_variant_stages}:
+            raise ValueError(f"first_variant_stages names {sorted(twice)}, which every variant does")
+        if self.branch_at is not None and not {"pretrain", self.branch_at} <= {*self.stages}:
+            raise ValueError(f"branch_at needs the stages pretrain and {self.branch_at}, got {list(self.stages)}")
+        if self.select is not None and self.select.stage not in self.branch_stages:
+            raise ValueError(f"select.metric is measured by the stage {self.select.stage}, which no variant runs")
         names = [name for name, _ in self._combined()]
+        if self.branch_at is not None and TRUNK in names:
+            raise ValueError(f"no variant can be called {TRUNK!r}: the stages that all have in common are")
         if unclear := [name for name, count in Counter(names).items() if count > 1 or not re.match(VARIANT_NAME, name)]:
             raise ValueError(f"grid values make no names of their own: {unclear[:4]}; write them as variants")
         return self
+
+    @property
+    def trunk_stages(self) -> tuple[StudiedStage, ...]:
+        """Those done once a seed; none where each run does all."""
+        return () if self.branch_at is None else self.stages[: self.stages.index(self.branch_at)]
+
+    @property
+    def branch_stages(self) -> tuple[StudiedStage, ...]:
+        """Those of every run."""
+        return self.stages[len(self.trunk_stages) :]
+
+    def stages_of(self, variant: str) -> tuple[StudiedStage, ...]:
+        """Those of the runs of a variant."""
+        is_first = variant == next(iter(self.all_variants()))
+        return self._in_order((*self.branch_stages, *(self.first_variant_stages if is_first else ())))
 
     def all_variants(self) -> dict[str, tuple[str, ...]]:
         """Overrides of every variant by name, the grid's combinations among them."""

@@ -1,17 +1,23 @@
 """From a study file to its runs: every variant with every seed, and the data sets that they share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobs._run_folder import RunFolder, identity_hash
+from jobs._run_folder import RunFolder, differences, identity_hash
 from jobs.configs import Recipe
 from jobs.run import refuse_folder_elsewhere
 from jobs.stages import STAGES
-from jobs.study_config import StudyConfig
-from pipeline.config import load_config
+from jobs.study_config import TRUNK, StudiedStage, StudyConfig
+from pipeline.config import load_config, to_json
 from pipeline.data.place import absolute
 from pipeline.errors import ConfigError, KindredError, Problems
+
+_BRANCH_SECTIONS = {
+    "probe": {"probe", "regression", "evaluate", "handmade", "subsets", "finetune"},
+    "finetune": {"finetune"},
+}
+"""Stage that variants branch at -> sections of the recipe that the stages before it do not read."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +30,19 @@ class Ingestion:
 
 @dataclass(frozen=True)
 class StudiedRun:
-    """One variant with one seed. ingestion: where its data comes from; None where the recipe names ingested data."""
+    """One variant with one seed, or the trunk that all variants of a seed branch from.
+
+    ingestion: where its data comes from; None where the recipe names ingested data. trunk: where its weights come from;
+    None where it does all stages itself.
+    """
 
     variant: str
     seed: int
+    stages: tuple[StudiedStage, ...]
     overrides: tuple[str, ...]
     recipe: Recipe
     ingestion: Ingestion | None
+    trunk: "StudiedRun | None" = None
 
     @property
     def name(self) -> str:
@@ -54,6 +66,11 @@ class Study:
     def ingestions(self) -> list[Ingestion]:
         """The data sets to make, each once."""
         return list(ingestions_of(self.runs).values())
+
+    @property
+    def trunks(self) -> list[StudiedRun]:
+        """What variants have in common, a run of each seed; none where each variant does all stages."""
+        return list({run.trunk.name: run.trunk for run in self.runs if run.trunk is not None}.values())
 
 
 def ingestions_of(runs: Sequence[StudiedRun]) -> dict[Path, Ingestion]:
@@ -84,12 +101,14 @@ def plan_study(config: StudyConfig, recipe_path: Path, overrides: Sequence[str] 
     """
     base = load_config(Recipe, recipe_path, [*config.overrides, *overrides])
     shared = f"tracking.experiment={base.tracking.experiment or base.name}"  # MLflow nests runs of one experiment only
+    trunks = _trunks(config, recipe_path, (*config.overrides, *overrides, shared))
     runs: list[StudiedRun] = []
     problems: list[KindredError] = []
     for variant, own in config.all_variants().items():
         given = (*config.overrides, *own, *overrides, shared)
         try:
-            runs += _runs(config, recipe_path, variant, given)
+            own_runs = _runs(config, recipe_path, variant, given)
+            runs += [_branched(run, trunks[run.seed], config, recipe_path) for run in own_runs] if trunks else own_runs
         except Problems as error:
             problems += [_named(variant, problem) for problem in error.problems]
         except ConfigError as error:
@@ -97,6 +116,33 @@ def plan_study(config: StudyConfig, recipe_path: Path, overrides: Sequence[str] 
     if problems:
         raise Problems(problems)
     return Study(config, recipe_path, tuple(sorted(runs, key=lambda run: config.seeds.index(run.seed))))
+
+
+def _trunks(config: StudyConfig, recipe_path: Path, overrides: tuple[str, ...]) -> dict[int, StudiedRun]:
+    """By seed."""
+    if config.branch_at is None:
+        return {}
+    runs = _runs(config, recipe_path, TRUNK, (*overrides, "pretrained=null"))
+    return {run.seed: replace(run, stages=config.trunk_stages) for run in runs}
+
+
+def _branched(run: StudiedRun, trunk: StudiedRun, config: StudyConfig, recipe_path: Path) -> StudiedRun:
+    """A run that goes on from a trunk. Raises ConfigError where the trunk would not be its own."""
+    branches = _BRANCH_SECTIONS[str(config.branch_at)]
+    own, common = (
+        {key: value for key, value in to_json(each.recipe).items() if key not in {*branches, "out"}}
+        for each in (run, trunk)
+    )
+    if changed := differences(common, own):
+        raise ConfigError(
+            f"it changes what all variants have in common: {'; '.join(changed[:4])}",
+            code="CONFIG_VALUE",
+            field=changed[0].partition(":")[0],
+            expected=f"changes below {', '.join(sorted(branches))}",
+            fix=f"leave branch_at={config.branch_at} out of the study: each run then pretrains itself",
+        )
+    overrides = (*run.overrides, f"pretrained={trunk.recipe.folder.resolve()}")
+    return replace(run, overrides=overrides, recipe=load_config(Recipe, recipe_path, overrides), trunk=trunk)
 
 
 def _runs(config: StudyConfig, recipe_path: Path, variant: str, overrides: tuple[str, ...]) -> list[StudiedRun]:
@@ -116,7 +162,8 @@ def _runs(config: StudyConfig, recipe_path: Path, variant: str, overrides: tuple
     runs = []
     for seed in config.seeds:
         given = (*overrides, *data, f"seed={seed}", f"out={folder / f'{variant}-seed{seed}'}")
-        runs.append(StudiedRun(variant, seed, given, load_config(Recipe, recipe_path, given), ingestion))
+        found = load_config(Recipe, recipe_path, given)
+        runs.append(StudiedRun(variant, seed, config.stages_of(variant), given, found, ingestion))
     return runs
 
 

@@ -1,15 +1,14 @@
 """The result of a study: table, document, choice, and what failed, from the folders of its runs."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import JsonValue
 
 from jobs._run_folder import RunFolder, numbers
 from jobs._study_trial import Answer
-from jobs._tracking import run_ids_of
-from jobs.study_config import VALIDATION_METRIC, SelectConfig
+from jobs.study_config import TRUNK, VALIDATION_METRIC, SelectConfig
 from jobs.study_plan import StudiedRun, Study
 from jobs.study_table import Found, StudyTable, study_table
 from pipeline.errors import ConfigError, KindredError, kind_of
@@ -32,7 +31,8 @@ def study_result(study: Study, failed: Mapping[str, Answer]) -> StudyResult:
     """Read the runs that did not fail. failed: answer of each that did, by name."""
     config = study.config
     found = {variant: _metrics(study, variant, failed) for variant in config.all_variants()}
-    table = study_table(found)
+    shared = {run.seed: _numbers(run) for run in study.trunks if run.name not in failed}
+    table = study_table(found, shared)
     problems: list[KindredError] = [_error(name, answer) for name, answer in failed.items()]
     chosen: Result | None = None
     if config.select is not None:
@@ -40,7 +40,7 @@ def study_result(study: Study, failed: Mapping[str, Answer]) -> StudyResult:
             chosen = _chosen(config.select, found, seeds=len(config.seeds))
         except ConfigError as error:
             problems.append(error)
-    runs = {variant: _runs(study, variant, failed) for variant in found}
+    runs = {variant: _runs(study.runs, variant, failed) for variant in found}
     variants = {name: {"overrides": [*given], "runs": runs[name]} for name, given in config.all_variants().items()}
     document: Result = {
         "status": "failed" if problems else "finished",
@@ -48,9 +48,10 @@ def study_result(study: Study, failed: Mapping[str, Answer]) -> StudyResult:
         "out": str(study.folder),
         "recipe": str(study.recipe_path),
         "variants": {**variants},
+        "shared": _runs(study.trunks, TRUNK, failed),
         **table.document(),
         "selected": chosen,
-        "mlflow": run_ids_of(study.folder),
+        "mlflow": RunFolder(study.folder).run_ids(),
     }
     parts = [f"# {config.name}", config.description, _heading(study), table.markdown(), _sentence(chosen)]
     parts += [f"- {problem}" for problem in problems]
@@ -59,16 +60,20 @@ def study_result(study: Study, failed: Mapping[str, Answer]) -> StudyResult:
 
 def _metrics(study: Study, variant: str, failed: Mapping[str, Answer]) -> dict[int, dict[str, float]]:
     finished = [run for run in study.runs if run.variant == variant and run.name not in failed]
-    return {run.seed: numbers(RunFolder(run.recipe.folder).metrics(study.config.stages)) for run in finished}
+    return {run.seed: _numbers(run) for run in finished}
 
 
-def _runs(study: Study, variant: str, failed: Mapping[str, Answer]) -> Result:
-    return {str(run.seed): _run(run, failed.get(run.name)) for run in study.runs if run.variant == variant}
+def _numbers(run: StudiedRun) -> dict[str, float]:
+    return numbers(RunFolder(run.recipe.folder).metrics(run.stages))
+
+
+def _runs(runs: Sequence[StudiedRun], variant: str, failed: Mapping[str, Answer]) -> Result:
+    return {str(run.seed): _run(run, failed.get(run.name)) for run in runs if run.variant == variant}
 
 
 def _run(run: StudiedRun, answer: Answer | None) -> Result:
     folder = run.recipe.folder
-    known: Result = {"out": str(folder), "mlflow": run_ids_of(folder).get("run")}
+    known: Result = {"out": str(folder), "mlflow": RunFolder(folder).run_ids().get("run")}
     if answer is None:
         return {"status": "finished", **known}
     return {"status": "failed", **known, **answer}  # pyright: ignore[reportReturnType] - plain JSON values

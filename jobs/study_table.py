@@ -1,4 +1,4 @@
-"""What a study found: accuracies of every variant over its seeds, differences to the first, controls once."""
+"""What a study found: accuracies of every variant over its seeds, differences to the first, what they share once."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,8 +10,10 @@ from pipeline.evaluate.results import TITLES, method_rank, rows_from_metrics
 
 EVERY_VARIANT = "every variant"
 PRETRAIN_S = "time/pretrain_s"
-Found = Mapping[str, Mapping[int, Mapping[str, float]]]
-"""Variant -> seed -> metrics of its finished run."""
+Metrics = Mapping[int, Mapping[str, float]]
+"""Seed -> metrics of a finished run."""
+Found = Mapping[str, Metrics]
+"""By variant."""
 BySeed = dict[int, float]
 
 
@@ -32,7 +34,8 @@ class Line:
 
 @dataclass(frozen=True)
 class StudyTable:
-    """own: results of the variants; differences: to the first variant's of the same seed; seconds: of pretraining."""
+    """own: results of the variants, and what was measured before they branch; differences: to the first variant's of
+    the same seed; seconds: of pretraining."""
 
     own: list[Line]
     differences: list[Line]
@@ -60,13 +63,17 @@ class StudyTable:
         }
 
 
-def study_table(found: Found) -> StudyTable:
-    """The table of finished runs; the first variant is what the others are compared with."""
+def study_table(found: Found, shared: Metrics) -> StudyTable:
+    """The table of finished runs; the first variant is what the others are compared with.
+
+    shared: what was measured before the variants branch.
+    """
     variants = [*found]
-    lines = sorted(_lines(found), key=lambda each: (each[1].subset, method_rank(each[1].method)))
+    everything = {EVERY_VARIANT: shared, **found}
+    lines = sorted(_lines(everything), key=lambda each: (each[1].subset, method_rank(each[1].method)))
     own = [line for is_control, line in lines if not is_control]
     controls = [line for is_control, line in lines if is_control]
-    seconds = {name: [m[PRETRAIN_S] for m in by.values() if PRETRAIN_S in m] for name, by in found.items()}
+    seconds = {name: [m[PRETRAIN_S] for m in by.values() if PRETRAIN_S in m] for name, by in everything.items()}
     return StudyTable(own, _differences(own, variants[0]), _merged(controls, variants), seconds)
 
 

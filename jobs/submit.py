@@ -1,4 +1,4 @@
-"""kindred submit: any verb of a recipe as a job on a Ray cluster, once however often it is submitted."""
+"""kindred submit: any verb of a recipe, or a study, as a job on a Ray cluster, once however often it is submitted."""
 
 import asyncio
 import contextlib
@@ -19,12 +19,10 @@ from urllib.parse import urlsplit
 from pydantic import JsonValue
 
 from jobs._console import Console
-from jobs._job_package import PINS_VARIABLE, RECIPE, pins, write_package
+from jobs._job_package import PINS_VARIABLE, pins, write_package
 from jobs._ray import require_token
 from jobs._run_folder import identity_hash
-from jobs.configs import Recipe
-from jobs.pretrained import RUN_ID
-from pipeline.config import load_config, to_json
+from jobs._submitted import Submitted, submitted
 from pipeline.credentials import redact
 from pipeline.errors import ConfigError, EnvironmentFault, KindredError, SecurityError, kind_of
 
@@ -47,7 +45,8 @@ class Resources:
 
 @dataclass(frozen=True)
 class Job:
-    """A command line to run on the cluster. environment: variables of the job; their values are never printed."""
+    """A command line to run on the cluster. recipe: or a study. environment: its variables, whose values are never
+    printed."""
 
     verb: str
     recipe: Path
@@ -67,14 +66,14 @@ def submit(
     EnvironmentFault for one that does not answer; following a job that fails raises its own exit code.
     """
     require_token(address)
-    overrides = _for_cluster(job, address)
-    name = submission_id(job, overrides)
+    given = _for_cluster(job, address)
+    name = _submission_id(job, given)
     with _answering(address) as client:
         started, clock = time.time(), time.monotonic()
         if action == "stop":
             client.stop_job(name)
         elif action != "status":
-            _start(client, job, name, overrides)
+            _start(client, job, name, given)
         timing = _follow(client, name, clock) if action == "follow" else {}
         found = client.get_job_info(name)
         if action == "follow" and found.start_time:
@@ -85,30 +84,31 @@ def submit(
     return {"status": str(found.status.value).lower(), "submission_id": name, "address": redact(address), **timing}
 
 
-def submission_id(job: Job, overrides: Sequence[str]) -> str:
+def _submission_id(job: Job, given: Submitted) -> str:
     """Equal for equal verbs and resolved recipes: the key under which a cluster runs a job once."""
-    recipe = load_config(Recipe, job.recipe, overrides)
-    digest = identity_hash({"verb": job.verb, "recipe": to_json(recipe), "fork": job.fork})
-    return f"kindred-{job.verb}-{recipe.name}-{digest[:16]}"
+    digest = identity_hash({"verb": job.verb, "recipe": given.document, "fork": job.fork})
+    return f"kindred-{job.verb}-{given.name}-{digest[:16]}"
 
 
-def _for_cluster(job: Job, address: str) -> list[str]:
-    """The overrides with a run folder that outlives the job. Raises ConfigError where paths mean nothing there."""
-    recipe = load_config(Recipe, job.recipe, job.overrides)
-    paths = {"out": str(recipe.folder), "data.root": recipe.data.root, "data.path": recipe.data.path}
-    if recipe.pretrained is not None and not RUN_ID.fullmatch(recipe.pretrained):
-        paths["pretrained"] = recipe.pretrained
-    relative = {key: path for key, path in paths.items() if path and "://" not in path and not Path(path).is_absolute()}
-    if relative and not _is_here(address):
+def _for_cluster(job: Job, address: str) -> Submitted:
+    """What is submitted, with a run folder that outlives the job. Raises ConfigError where paths mean nothing there."""
+    if job.verb == "study" and job.fork is not None:
+        raise ConfigError("a study has no forks", code="CONFIG_VALUE", field="--fork", fix="give another out=DIR")
+    given = submitted(job.verb, job.recipe, job.overrides)
+    relative = {key: path for key, path in given.paths if "://" not in path and not Path(path).is_absolute()}
+    several = {key for key in relative if len({path for other, path in given.paths if other == key}) > 1}
+    if relative and (several or not _is_here(address)):
         raise ConfigError(
             "a relative path would be inside the job's temporary folder on the cluster",
             code="CONFIG_PATH",
             field=", ".join(relative),
             expected="absolute paths on storage that every node sees",
             got=relative,
-            fix="give them as overrides, e.g. out=/shared/runs/" + recipe.name,
+            fix="give them as overrides, e.g. out=/shared/runs/" + given.name,
         )
-    return [*job.overrides, *(f"{key}={Path(path).resolve()}" for key, path in relative.items())]
+    return submitted(
+        job.verb, job.recipe, [*job.overrides, *(f"{key}={Path(path).resolve()}" for key, path in relative.items())]
+    )
 
 
 def _is_here(address: str) -> bool:
@@ -144,15 +144,16 @@ def _answering(address: str) -> Iterator["JobSubmissionClient"]:
         ) from error
 
 
-def _start(client: "JobSubmissionClient", job: Job, name: str, overrides: Sequence[str]) -> None:
+def _start(client: "JobSubmissionClient", job: Job, name: str, given: Submitted) -> None:
     status = next((str(j.status.value) for j in client.list_jobs() if j.submission_id == name), None)
     if status in {"PENDING", "RUNNING", "SUCCEEDED"}:
         return
     if status is not None:
         client.delete_job(name)
-    words = ["python", "-m", "jobs", job.verb, RECIPE, *overrides, *(["--fork", job.fork] if job.fork else [])]
+    words = ["python", "-m", "jobs", job.verb, next(iter(given.files)), *given.overrides]
+    words += ["--fork", job.fork] if job.fork else []
     with tempfile.TemporaryDirectory(prefix="kindred-job-") as folder:
-        write_package(job.recipe, Path(folder))
+        write_package(given.files, Path(folder))
         runtime: dict[str, object] = {
             "working_dir": folder,
             "env_vars": {"RAY_AUTH_MODE": "token", _STOP: "30", PINS_VARIABLE: pins(), **job.environment},

@@ -14,6 +14,7 @@ from pipeline.credentials import redact
 from pipeline.errors import EnvironmentFault
 
 HOST, STOP_S = "127.0.0.1", 10
+HTTP_PORT = 80  # the one that browsers and clients do not name
 _log = logging.getLogger(__name__)
 
 
@@ -38,13 +39,14 @@ def serve(port: int, uri: str | None = None) -> None:
 
 def server_command(uri: str, port: int) -> list[str]:
     """The command line: loopback, one worker, exact host names against DNS rebinding, no framing."""
-    hosts = f"localhost:{port},{HOST}:{port}"
+    hosts = [name if port == HTTP_PORT else f"{name}:{port}" for name in ("localhost", HOST)]
     folder = artifact_folder(uri)
     artifacts = [] if folder is None else ["--artifacts-destination", str(folder)]
     return [
         *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, *artifacts),
         *("--host", HOST, "--port", str(port), "--workers", "1"),
-        *("--allowed-hosts", hosts, "--cors-allowed-origins", ",".join(f"http://{host}" for host in hosts.split(","))),
+        *("--allowed-hosts", ",".join(hosts)),
+        *("--cors-allowed-origins", ",".join(f"http://{host}" for host in hosts)),
         *("--x-frame-options", "DENY"),
     ]
 

@@ -6,7 +6,7 @@ of a patch.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -48,10 +48,10 @@ class Signal:
 
     values: sensor (B, C, T) float32 with unobserved entries 0; image (B, 3, H, W), uint8 as it is read (any strides) or
     float32 in [0, 1] as views are, see `scaled`; text (B, L) int64.
-    mask: True where observed; sensor (B, C, T), text (B, L); None where every entry is observed.
+    mask: True where observed; sensor (B, C, T), text (B, L), image (B, 1, H, W); None where every entry is observed.
     present: (B,) bool, False where the sample lacks this stream (its values are then zeros).
-    hidden: (B, T) bool, steps that are there although nothing of them is observed, so that an encoder makes features of
-    them; only what an encoder's `patching` hides has any.
+    hidden: (B, T) or (B, L) bool, steps or tokens that are there although nothing of them is observed, so that an
+    encoder makes features of them; only what an encoder's `patching` hides has any. All of an image is always there.
     """
 
     values: Tensor
@@ -96,7 +96,8 @@ class Encoded:
 class Patches:
     """What a signal shows at every position of its encoded sequence, in the encoder's own units.
 
-    values: (B, S, P) float32; known: (B, S, P) bool, False where nothing was observed or the sample lacks the stream.
+    values: (B, S, P) float32, or int64 (B, S, 1) where a patch is one of so many `Patching.categories`.
+    known: (B, S, P) bool, False where there is nothing to ask for: nothing was observed, or the stream is absent.
     """
 
     values: Tensor
@@ -173,9 +174,19 @@ class Encoder(Protocol):
 class Patching(Protocol):
     """Which part of a signal each position of an encoder's sequence stands for."""
 
+    share: ClassVar[float]
+    """Share of the positions that masked modelling of this kind of signal usually hides."""
+    stretch: ClassVar[int]
+    """Positions that it usually hides in a row."""
+
     @property
     def width(self) -> int:
         """P, the values of a patch."""
+        ...
+
+    @property
+    def categories(self) -> int | None:
+        """How many different patches there are, where a patch is a number; None where it is values."""
         ...
 
     def patches(self, signal: Signal) -> Patches: ...

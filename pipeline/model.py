@@ -35,25 +35,15 @@ def scatter_rows(values: Tensor, present: Tensor) -> Tensor:
 class PretrainModel(nn.Module):
     """Encoders and projectors by name. Downstream stages keep `encoders` only."""
 
-    def __init__(
-        self,
-        encoders: Mapping[str, nn.Module],
-        projections: Mapping[str, Mapping[str, Projection]],
-    ) -> None:
-        """projections: objective name -> stream it reads -> projector configuration."""
+    def __init__(self, encoders: Mapping[str, nn.Module], projectors: Mapping[str, Mapping[str, nn.Module]]) -> None:
+        """projectors: objective name -> stream whose embeddings it compares -> what makes them of features."""
         super().__init__()
         self.encoders = nn.ModuleDict(dict(encoders))
-        self.projectors = nn.ModuleDict(
-            {
-                objective: nn.ModuleDict(
-                    {
-                        name: projector(int(encoders[name].width), config)  # pyright: ignore[reportArgumentType] - spec.Encoder
-                        for name, config in streams.items()
-                    }
-                )
-                for objective, streams in projections.items()
-            }
-        )
+        self.projectors = nn.ModuleDict({name: nn.ModuleDict(dict(own)) for name, own in projectors.items()})
+
+    def projector(self, objective: str, stream: str) -> nn.Module:
+        """The one of this objective and stream."""
+        return self.projectors[objective][stream]  # pyright: ignore[reportIndexIssue] - a ModuleDict
 
 
 @torch.no_grad()

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from modalities.backbone import depth_blocks, load_pretrained
 from modalities.image.codec import ImageSchema
+from modalities.image.patching import ImagePatching
 from modalities.image.residual import ImageResNet
 from modalities.spec import Config, Encoded, Signal, Statistics
 
@@ -135,13 +135,14 @@ class ImageEncoder(nn.Module):
         self.prefix = _PREFIX[config.model_type]
         self.convolutional = config.model_type.startswith("convnext")
         self.width = int(config.hidden_sizes[-1] if self.convolutional else config.hidden_size)
+        self.cell = int(config.patch_size) * (2 ** (len(config.hidden_sizes) - 1) if self.convolutional else 1)
+
+    @property
+    def patching(self) -> ImagePatching:
+        return ImagePatching(self.mean, self.std, self.cell, side=self.side)
 
     def forward(self, signal: Signal) -> Encoded:
-        images = (signal.scaled().values - self.mean) / self.std
-        if self.side is not None and images.shape[2:] != (self.side, self.side):
-            size = (self.side, self.side)
-            images = functional.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
-        found = self.backbone(pixel_values=images)
+        found = self.backbone(pixel_values=self.patching.scores(signal))
         if self.convolutional:
             sequence = self.backbone.get_submodule("layernorm")(found.last_hidden_state.flatten(2).transpose(1, 2))
             pooled = found.pooler_output

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modalities.image.codec import ImageSchema
+from modalities.image.patching import ImagePatching
 from modalities.spec import Config, Encoded, Signal, Statistics
 
 Pool = Literal["mean", "max"]
@@ -84,13 +85,18 @@ class ImageResNetEncoder(nn.Module):
         self.register_buffer("mean", torch.tensor(statistics["mean"], dtype=torch.float32)[:, None, None])
         self.register_buffer("std", torch.tensor(statistics["std"], dtype=torch.float32)[:, None, None])
         self.width, self.pools = config.features, config.pools
+        self.cell = config.stem_stride * 2 ** (len(config.widths) - 1)
         self.stem = StandardizedConv(3, config.widths[0], 5, stride=config.stem_stride, padding=2)
         self.body = nn.ModuleList(_body(config))
         self.norm = nn.GroupNorm(config.groups, config.widths[-1])
         self.head = nn.Linear(config.widths[-1], config.features)
 
+    @property
+    def patching(self) -> ImagePatching:
+        return ImagePatching(self.mean, self.std, self.cell, partial=True)
+
     def forward(self, signal: Signal) -> Encoded:
-        x = self.stem((signal.scaled().values - self.mean) / self.std)
+        x = self.stem(self.patching.scores(signal))
         for block in self.body:
             x = block(x)
         cells = torch.relu(self.norm(x)).flatten(2).transpose(1, 2)

@@ -3,15 +3,14 @@
 Axes: B samples, C channels, T steps, S patches, H heads, D features.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modalities.position_codes import position_codes
 from modalities.sensor.codec import SensorSchema
 from modalities.sensor.layers import Derived, Normalize, Pool, PoolHead, check_head
 from modalities.sensor.patching import TimePatching
@@ -103,10 +102,3 @@ class PatchTransformerEncoder(nn.Module):
 
     def blocks(self) -> Sequence[nn.Module]:
         return [self.embed, *self.body, nn.ModuleList([self.norm, self.head])]
-
-
-def position_codes(length: int, width: int) -> Tensor:
-    """Sines and cosines (length, width) of geometrically spaced periods (arXiv 1706.03762, section 3.5)."""
-    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
-    phase = torch.arange(length)[:, None] * rates
-    return torch.stack([phase.sin(), phase.cos()], dim=2).flatten(1)

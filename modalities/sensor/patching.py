@@ -4,6 +4,7 @@ Axes: B samples, C channels, T steps, S positions, P values of a patch.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,10 @@ from modalities.spec import Patches, Signal
 @dataclass(frozen=True)
 class TimePatching:
     """Position s stands for all channels at the steps from s * steps up to the next position."""
+
+    share: ClassVar[float] = 0.4
+    stretch: ClassVar[int] = 4  # neighbours in time give single positions away
+    categories: ClassVar[None] = None
 
     normalize: Normalize
     steps: int

@@ -109,7 +109,8 @@ class ResNetEncoder(nn.Module):
 
     def forward(self, signal: Signal) -> Encoded:
         x, seen = self.normalize(signal)
-        mask = None if bool(seen.all()) else seen  # the masked path gives the same result, more slowly
+        whole = not torch.compiler.is_exporting() and bool(seen.all())  # a graph for every batch cannot branch on it
+        mask = None if whole else seen  # the masked path gives the same result, more slowly
         x, mask = self.stem(x, mask)
         for block in self.body:
             x, mask = block(x, mask)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from modalities.draws import Draws
 from modalities.spec import Config, Signal
+from modalities.text.patching import observed_tokens
 from modalities.text.tokenizer import MASK_TOKEN
 
 
@@ -21,7 +22,7 @@ class TokenDropout(Config):
     """Chance of each token to be hidden."""
 
     def __call__(self, signal: Signal, draws: Draws) -> Signal:
-        mask = _observed(signal)
+        mask = observed_tokens(signal)
         drawn = draws.uniform(mask.shape[1])
         kept = mask & ((drawn >= self.rate) | _first_of_largest(drawn, mask))
         return _hide(signal, kept)
@@ -37,7 +38,7 @@ class SpanDropout(Config):
     """Largest share of the text the run covers; each sample draws from 0 to it."""
 
     def __call__(self, signal: Signal, draws: Draws) -> Signal:
-        mask = _observed(signal)
+        mask = observed_tokens(signal)
         order = mask.long().cumsum(dim=1) - 1  # number of each token among the visible ones
         visible = mask.sum(dim=1, keepdim=True)
         run = (draws.uniform(1, high=self.max_fraction) * visible).floor()
@@ -57,17 +58,13 @@ class TokenMask(Config):
     """Id of the mask token: 4 in a trained tokenizer, 103 in those of BERT."""
 
     def __call__(self, signal: Signal, draws: Draws) -> Signal:
-        mask = _observed(signal)
+        mask = observed_tokens(signal)
         drawn = draws.uniform(mask.shape[1])
         masked = mask & (drawn < self.rate) & ~_first_of_largest(drawn, mask)
         return Signal(signal.values.masked_fill(masked, self.token), mask, signal.present)
 
 
 AnyTextTransform = Annotated[TokenDropout | SpanDropout | TokenMask, Field(discriminator="kind")]
-
-
-def _observed(signal: Signal) -> Tensor:
-    return torch.ones_like(signal.values, dtype=torch.bool) if signal.mask is None else signal.mask
 
 
 def _first_of_largest(drawn: Tensor, mask: Tensor) -> Tensor:

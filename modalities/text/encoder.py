@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field, model_validator
 from torch import nn
 
 from modalities.backbone import depth_blocks, load_pretrained
 from modalities.spec import Config, Encoded, Signal, Statistics
 from modalities.text.codec import TextSchema
+from modalities.text.patching import TokenPatching, observed_tokens
+from modalities.text.tokenizer import TRAINED_SPECIALS, SpecialTokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -38,7 +39,9 @@ class Bert(Config):
             raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
         return self
 
-    def build(self, schema: TextSchema, statistics: Statistics) -> "TextEncoder":
+    def build(
+        self, schema: TextSchema, statistics: Statistics, special: SpecialTokens = TRAINED_SPECIALS
+    ) -> "TextEncoder":
         from transformers import BertConfig, BertModel  # imported late: it takes seconds
 
         config = BertConfig(
@@ -53,7 +56,7 @@ class Bert(Config):
             initializer_range=self.width**-0.5,  # BERT's 0.02 leaves narrow layers silent: they then learn very slowly
             type_vocab_size=1,
         )
-        return TextEncoder(BertModel(config, add_pooling_layer=False))
+        return TextEncoder(BertModel(config, add_pooling_layer=False), special)
 
 
 class PretrainedText(Config):
@@ -68,7 +71,9 @@ class PretrainedText(Config):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout everywhere, in place of the value the weights come with."""
 
-    def build(self, schema: TextSchema, statistics: Statistics) -> "TextEncoder":
+    def build(
+        self, schema: TextSchema, statistics: Statistics, special: SpecialTokens = TRAINED_SPECIALS
+    ) -> "TextEncoder":
         """Raises ValueError where the weights cannot be used with this schema."""
         model = load_pretrained(self.name, revision=self.revision, families=_RESERVED)
         config = model.config
@@ -81,22 +86,26 @@ class PretrainedText(Config):
         for module in model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = self.dropout
-        return TextEncoder(model)
+        return TextEncoder(model, special)
 
 
 AnyTextEncoder = Annotated[Bert | PretrainedText, Field(discriminator="kind")]
 
 
 class TextEncoder(nn.Module):
-    """Token ids (B, L) with mask -> Encoded with S = L; hidden positions are zero."""
+    """Token ids (B, L) with mask -> Encoded with S = L; masked positions are zero."""
 
-    def __init__(self, backbone: "PreTrainedModel") -> None:
+    def __init__(self, backbone: "PreTrainedModel", special: SpecialTokens) -> None:
         super().__init__()
         self.backbone = backbone
         self.width = int(backbone.config.hidden_size)
+        if special.mask is not None:  # nothing can be hidden without
+            self.patching = TokenPatching(int(backbone.config.vocab_size), special.mask, special.ids)
 
     def forward(self, signal: Signal) -> Encoded:
-        mask = torch.ones_like(signal.values, dtype=torch.bool) if signal.mask is None else signal.mask
+        mask = observed_tokens(signal)
+        if signal.hidden is not None:
+            mask = mask | signal.hidden
         attended = mask | ~mask.any(dim=1, keepdim=True)  # attention over nothing is NaN
         hidden = self.backbone(input_ids=signal.values, attention_mask=attended.long()).last_hidden_state
         sequence = hidden * mask[:, :, None]

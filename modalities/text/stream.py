@@ -8,6 +8,7 @@ from modalities.spec import Config, Modality, Statistics
 from modalities.text.augment import AnyTextTransform, TokenDropout
 from modalities.text.codec import TextCodec, TextSchema
 from modalities.text.encoder import AnyTextEncoder, Bert
+from modalities.text.tokenizer import TRAINED_SPECIALS, special_tokens
 
 
 class TextStream(Config):
@@ -22,6 +23,8 @@ class TextStream(Config):
 
     def modality(self, schema: TextSchema, statistics: Statistics, folder: Path | None = None) -> Modality:
         """Codec, augmentation and freshly initialised encoder."""
-        encoder = self.encoder.build(schema, statistics)
+        codec = TextCodec(schema, folder)
+        special = TRAINED_SPECIALS if schema.tokenizer == "trained" else special_tokens(codec.tokenizer)
+        encoder = self.encoder.build(schema, statistics, special)
         augment = Compose(self.augment)  # pyright: ignore[reportArgumentType] - keeps_time is a ClassVar there
-        return Modality(codec=TextCodec(schema, folder), augment=augment, encoder=encoder)
+        return Modality(codec=codec, augment=augment, encoder=encoder)

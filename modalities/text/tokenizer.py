@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -13,6 +14,18 @@ SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MASK_TOKEN = SPECIALS.index("[MASK]")
 NUM_FIXED = len(SPECIALS) + 256
 """Tokens a trained tokenizer always has: the specials and every byte, so no text is unknown."""
+_MASKS = ("[MASK]", "<mask>")  # as BERT and RoBERTa write it
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Ids of the tokens that are no part of a text. mask: what stands for a hidden one; None where there is none."""
+
+    ids: tuple[int, ...]
+    mask: int | None
+
+
+TRAINED_SPECIALS = SpecialTokens(tuple(range(len(SPECIALS))), MASK_TOKEN)
 
 
 def train_tokenizer(texts: Iterable[str], *, size: int, lowercase: bool) -> bytes:
@@ -60,6 +73,12 @@ def load_tokenizer(content: bytes, *, max_tokens: int) -> Tokenizer:
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)
     return tokenizer
+
+
+def special_tokens(tokenizer: Tokenizer) -> SpecialTokens:
+    """The special tokens of any tokenizer."""
+    ids = {token.content: number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return SpecialTokens(tuple(sorted(ids.values())), next((ids[name] for name in _MASKS if name in ids), None))
 
 
 def word_tokens(tokenizer: Tokenizer, *, max_tokens: int, lowercase: bool) -> WordTokens | None:

@@ -1,4 +1,4 @@
-"""Packages that only some raw formats need."""
+"""Packages that only some raw formats, or exports, need."""
 
 import importlib
 from types import ModuleType
@@ -12,7 +12,7 @@ def need(module: str, *, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise EnvironmentFault(
-            f"raw files of this kind need the package {module}",
+            f"this needs the package {module}, which is not installed or cannot be imported",
             code="ENV_MISSING_PACKAGE",
             got=str(error),
             fix=f"pip install 'kindred[{extra}]'",

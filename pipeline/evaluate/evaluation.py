@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from itertools import combinations, permutations
 from typing import ParamSpec
 
-import numpy as np
-
 from pipeline.errors import NotMeasurable
 from pipeline.evaluate.clustering import cluster
 from pipeline.evaluate.controls import Subset, subset_name
@@ -89,9 +87,7 @@ class Evaluator:
 
     def _rows(self, features: Features, subset: Sequence[str]) -> tuple[Codes, Matrix]:
         """Test rows that have any of the streams, and the features (N, D) of every sample."""
-        task = self.task
-        present = [features.present[name][task.test] for name in subset]
-        return task.test[np.any(present, axis=0)], task.matrix(features, subset)
+        return self.task.having(features, subset), self.task.matrix(features, subset)
 
     def _subset(self, name: str, features: Features, subset: Subset, found: Evaluation) -> None:
         rows, matrix = self._rows(features, subset)

@@ -37,6 +37,10 @@ class EvaluationTask:
         """(N, D) of the streams side by side, standardised by training rows."""
         return fuse(features, streams, train=self.train)
 
+    def having(self, features: Features, streams: Sequence[str]) -> Codes:
+        """Test rows that have any of the streams."""
+        return self.test[np.any([features.present[name][self.test] for name in streams], axis=0)]
+
 
 def group_codes(values: NDArray[np.str_]) -> Codes:
     """Numbers of group values (N,), -1 for "" (unknown).

@@ -21,6 +21,9 @@ class FinetuneConfig(FitConfig):
     """Optimiser of the head; encoder blocks get layer-wise smaller rates."""
     epochs: int = Field(default=10, ge=1)
     """Most passes over the labelled samples."""
+    min_steps: int | None = Field(default=None, ge=1)
+    """Least steps of the optimiser: few labels are passed over more often, until as much was learned from them as from
+    many. None: `epochs` passes over however few."""
     patience: int | None = Field(default=None, ge=1)
     """Epochs without a smaller loss on the validation split after which training ends, with the weights of the best
     epoch. None trains all epochs and keeps the last weights."""

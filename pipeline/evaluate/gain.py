@@ -64,9 +64,8 @@ class Gain(BaseModel):
 
     def sentence(self) -> str:
         """The claim, or that there is none, with its numbers."""
-        where = f"at {self.percent:g} % labels"
-        if self.shots is not None:
-            where = f"with {self.shots} labelled sample{'s' * (self.shots > 1)} per class"
+        least = "" if self.shots is None else f" (at least {self.shots} per class)"
+        where = f"at {self.percent:g} % labels{least}"
         points = f"{100 * self.difference:+.1f} points over {TITLES.get(self.control, self.control).lower()}"
         if self.low is None or self.high is None:
             return (

@@ -12,8 +12,8 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class LabelDraw:
-    """rows: (n,) sorted positions in the given labels. shots: samples a class where the percentage gave a class less
-    than one and was topped up, else None."""
+    """rows: (n,) sorted positions in the given labels. shots: least samples of a class where the percentage gave a
+    class less than one and was topped up, else None; larger classes may have more."""
 
     rows: Rows
     shots: int | None

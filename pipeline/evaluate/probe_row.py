@@ -13,9 +13,9 @@ class ProbeRow:
     """Results of one method on one feature table at one percentage of labels, over label draws.
 
     source: "probe" for learned features, else the control's name. num_labels: labelled training samples of a draw.
-    shots: samples a class where the percentage was too small for one, else None. accuracies, chosen (C, k): per draw;
-    held_out: mean over draws of what the choice scored on held-out training groups (loss of linear, accuracy of knn),
-    None where any draw had none. f1_macro and recall_min are means over draws.
+    shots: least samples of a class where the percentage was too small for one, else None. accuracies, chosen (C, k):
+    per draw; held_out: mean over draws of what the choice scored on held-out training groups (loss of linear, accuracy
+    of knn), None where any draw had none. f1_macro and recall_min are means over draws.
     interval: 95 % over test groups, None with one group. confusion: (K, K) summed over draws, rows are true classes.
     correct: (N,) share of draws that were right, of each labelled test sample.
     """

@@ -19,11 +19,14 @@ from pipeline.evaluate.regression_lines import REGRESSION_SOURCES, RegressionLin
 from pipeline.evaluate.relation_recovery import Recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, relation_columns
 from pipeline.evaluate.results import FUSED, TITLES, ResultRow, method_rank
+from pipeline.evaluate.retrieval_browser import RetrievalBrowser, retrieval_browser
+from pipeline.evaluate.retrieval_examples import RetrievalExamples
 from pipeline.evaluate.verdict import gain_lines, verdict
 from pipeline.tracking import History
 
 DPI = 160
 WIDE_DPI = 125  # a wide figure has many pixels already
+PAGE_DPI = 100  # one of a wide figure's pixels is one of the page's: there are several of samples, which are large
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class ReportData:
     recoveries: Recoveries = field(default_factory=dict)
     evaluation: Sequence[EvaluationRow] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
+    retrievals: Sequence[RetrievalBrowser] = ()
     chance: float | None = None
     warnings: Sequence[str] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +73,8 @@ class Plot:
 
 def report_plots(data: ReportData) -> list[Plot]:
     """Every figure the data allows, in reading order."""
-    return [*_result_plots(data), *_embedding_plots(data), *_browser_plots(data), *_training_plots(data.history)]
+    samples = (*_browser_plots(data), *_retrieval_plots(data))
+    return [*_result_plots(data), *_embedding_plots(data), *samples, *_training_plots(data.history)]
 
 
 def save_plots(plots: Iterable[Plot], folder: Path) -> dict[str, Path]:
@@ -144,8 +149,8 @@ def _table(rows: Sequence[ResultRow], subset: str) -> dict[str, object]:
         cells = [row and _cell(row, best=row.accuracy == best[row.percent]) for row in found]
         first = next(row for row in found if row)
         lines.append({"title": first.title, "is_control": first.is_control, "cells": cells})
-    labels = {row.percent: row.labels for row in reversed(mine)}
-    return {"subset": subset, "columns": [labels[percent] for percent in percents], "lines": lines}
+    least = {row.percent: row.least for row in reversed(mine)}
+    return {"subset": subset, "columns": [(f"{percent:g} %", least[percent]) for percent in percents], "lines": lines}
 
 
 def _cell(row: ResultRow, *, best: bool) -> _Cell:
@@ -191,6 +196,23 @@ def _browser_plots(data: ReportData) -> list[Plot]:
         )
         made.append(_plot(f"clusters_{browser.space}", "clusters", caption, cluster_browser(browser), dpi=WIDE_DPI))
     return made
+
+
+def _retrieval_plots(data: ReportData) -> list[Plot]:
+    made = []
+    for browser in data.retrievals:
+        name, caption = _retrieval_names(browser.retrieval)
+        made.append(_plot(name, "retrieval", caption, retrieval_browser(browser), dpi=PAGE_DPI))
+    return made
+
+
+def _retrieval_names(retrieval: RetrievalExamples) -> tuple[str, str]:
+    """File name and caption."""
+    if not retrieval.is_cross_modal:
+        return "retrieval_fused", "Asked by all streams together for samples of the same label in other recordings."
+    asked, found = "-".join(retrieval.asked), "-".join(retrieval.found)
+    sought = f"Asked by {asked} alone for the sample itself, among all samples as {found} alone shows them."
+    return f"retrieval_{asked}-{found}", f"{sought} Both streams are drawn. Right and wrong: by label."
 
 
 def _training_plots(history: History) -> list[Plot]:

@@ -32,8 +32,8 @@ _NAMES = [
 class ResultRow:
     """One measurement; accuracies are shares in [0, 1], `percent` is the share of labels in (0, 100].
 
-    sd: spread over label draws or seeds. low, high: 95 % interval. shots: samples per class where the fraction
-    would have given less than one.
+    sd: spread over label draws or seeds. low, high: 95 % interval. shots: least samples of a class where the
+    fraction would have given a class none; others may have more.
     """
 
     method: str
@@ -56,7 +56,13 @@ class ResultRow:
 
     @property
     def labels(self) -> str:
-        return f"{self.percent:g} %" if self.shots is None else f"{self.shots}-shot"
+        """Share of the labels."""
+        return f"{self.percent:g} % ({self.least})" if self.least else f"{self.percent:g} %"
+
+    @property
+    def least(self) -> str:
+        """How many every class has at least, where the share would have given a class none; else ""."""
+        return "" if self.shots is None else f"≥ {self.shots} a class"
 
 
 def rows_from_metrics(metrics: Mapping[str, float]) -> list[ResultRow]:

@@ -21,9 +21,8 @@ def verdict(rows: Sequence[ResultRow], gains: Sequence[Gain] = ()) -> str:
 
 
 def _compare(probe: ResultRow, rows: Sequence[ResultRow], paired: Gain | None) -> str:
-    share = f"{probe.labels} of the labels"
-    if probe.shots is not None:
-        share = f"{probe.shots} labelled sample{'s' * (probe.shots > 1)} per class"
+    least = "" if probe.shots is None else f" (at least {probe.shots} per class)"
+    share = f"{probe.percent:g} % of the labels{least}"
     reached = f"With {share} the linear probe reaches {100 * probe.accuracy:.1f} %"
     controls = [row for row in rows if row.is_control and row.method != "metadata" and row.percent == probe.percent]
     if not controls:

@@ -16,6 +16,7 @@ from pipeline.objectives.masked import Masked
 from pipeline.objectives.meta_path_views import MetaPathViews
 from pipeline.objectives.moments import Moments
 from pipeline.objectives.momentum_keys import MomentumKeys
+from pipeline.objectives.neighbourhood import Neighbourhood
 from pipeline.objectives.predictive import Predictive
 from pipeline.objectives.relational import Relational
 from pipeline.objectives.swapped import Swapped
@@ -41,6 +42,7 @@ AnyObjective = Annotated[
     | Masked
     | Forecasting
     | Transformations
-    | Synchronized,
+    | Synchronized
+    | Neighbourhood,
     Field(discriminator="kind"),
 ]

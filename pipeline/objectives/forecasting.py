@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from modalities.draws import Draws
+from modalities.spec import Patching
 from pipeline.objectives.reconstruction import Reconstruction
 
 
@@ -26,5 +27,5 @@ class Forecasting(Reconstruction):
     share: float = Field(default=0.25, gt=0, lt=1)
     """Share of the signal that is its future."""
 
-    def hidden(self, real: Tensor, draws: Draws) -> Tensor:
+    def hidden(self, real: Tensor, draws: Draws, usual: Patching) -> Tensor:
         return last_positions(real, share=self.share)

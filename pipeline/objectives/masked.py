@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from modalities.draws import Draws
+from modalities.spec import Patching
 from pipeline.objectives.reconstruction import Reconstruction
 
 
@@ -30,14 +31,18 @@ def random_stretches(real: Tensor, draws: Draws, *, share: float, stretch: int) 
 
 
 class Masked(Reconstruction):
-    """Hidden stretches are rebuilt from what surrounds them (arXiv 2010.02803; arXiv 2111.06377)."""
+    """Hidden stretches are rebuilt from what surrounds them, or from another stream: readings and pixels by the squared
+    error (arXiv 2010.02803; arXiv 2111.06377), tokens by cross-entropy (arXiv 1810.04805)."""
 
     kind: Literal["masked"] = "masked"
-    """Masked modelling: squared error of hidden patches."""
-    share: float = Field(default=0.4, gt=0, lt=1)
-    """Share of the signal that is hidden."""
-    stretch: int = Field(default=4, ge=1)
-    """Positions of the encoder's sequence hidden in a row: so many that their neighbours do not give them away."""
+    """Masked modelling: squared error of hidden patches of series and images, cross-entropy of hidden tokens."""
+    share: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the signal that is hidden; None: 0.4 of a series, 0.75 of an image, 0.15 of a text."""
+    stretch: int | None = Field(default=None, ge=1)
+    """Positions of the encoder's sequence hidden in a row, so many that their neighbours do not give them away; None: 4
+    of a series, 1 of an image or text."""
 
-    def hidden(self, real: Tensor, draws: Draws) -> Tensor:
-        return random_stretches(real, draws, share=self.share, stretch=self.stretch)
+    def hidden(self, real: Tensor, draws: Draws, usual: Patching) -> Tensor:
+        share = usual.share if self.share is None else self.share
+        stretch = usual.stretch if self.stretch is None else self.stretch
+        return random_stretches(real, draws, share=share, stretch=stretch)

@@ -1,8 +1,6 @@
 """Relational: samples that a relation links attract, samples that it does not link repel."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import permutations
 from typing import ClassVar, Literal
 
 import torch
@@ -12,11 +10,11 @@ from torch import Tensor, nn
 from modalities.spec import Config
 from pipeline.objectives.anchor_share import anchor_share
 from pipeline.objectives.info_nce import masked_mean, normalize, product
+from pipeline.objectives.linked_partners import Partners, Sides, partners_in_batch, sides_of
 from pipeline.objectives.multi_similarity import multi_similarity
 from pipeline.objectives.pair_margin import pair_margin
-from pipeline.objectives.repel import Entries, blocked
 from pipeline.objectives.spec import Family, Need, ObjectiveConfig, Source
-from pipeline.types import Embeddings, Links, LossTerms
+from pipeline.types import Embeddings, LossTerms
 
 
 class NegativeDomain(Config):
@@ -28,21 +26,12 @@ class NegativeDomain(Config):
     """Group column in which a negative differs from the anchor; None: any."""
 
 
-@dataclass(frozen=True)
-class Partners:
-    """What stands on the other side of the anchors: weight (B, K) above 0 for positives, negatives (B, K) bool."""
-
-    similarity: Tensor
-    weight: Tensor
-    negatives: Tensor
-
-
 class RelationalLoss(nn.Module):
     """One term per stream (own) and per pair of streams (cross), averaged over views and directions."""
 
     def __init__(self, streams: Sequence[str], config: "Relational") -> None:
         super().__init__()
-        self.config, self.sides = config, _sides(streams, config.pairs)
+        self.config, self.sides = config, sides_of(streams, config.pairs)
 
     def forward(self, embeddings: Embeddings) -> LossTerms:
         found: dict[str, list[Tensor]] = {}
@@ -92,28 +81,7 @@ class RelationalLoss(nn.Module):
             return _in_bank(embeddings, z, anchors, others)
         views = embeddings.views[others]
         similarity = product(z, normalize(views[min(view, len(views) - 1)]).T)
-        return _in_batch(embeddings, embeddings.links, similarity, (anchors, others))
-
-
-def _sides(streams: Sequence[str], pairs: str) -> list[tuple[str, str, str]]:
-    own = [(name, name, name) for name in streams if pairs != "cross"]
-    order = {name: number for number, name in enumerate(streams)}
-    cross = [("-".join(sorted((a, b), key=order.__getitem__)), a, b) for a, b in permutations(streams, 2)]
-    return own if pairs == "own" else own + cross
-
-
-def _in_batch(embeddings: Embeddings, links: Links, similarity: Tensor, sides: tuple[str, str]) -> Partners:
-    """Partners in the batch; repeated, equal and overlapping samples are never negatives."""
-    idx, (anchors, others) = embeddings.idx, sides
-    content = torch.stack([embeddings.content[name] for name in sides], dim=1)
-    here = embeddings.present[anchors][:, None] & embeddings.present[others]
-    everything, entries = slice(0, len(idx)), Entries(embeddings.present[others], content, embeddings.spans)
-    negatives = here & links.domain & (links.weight <= 0) & (idx[:, None] != idx)
-    return Partners(
-        similarity,
-        torch.where(here & (idx[:, None] != idx), links.weight, 0.0),
-        negatives & ~blocked(entries, entries, everything, everything),
-    )
+        return partners_in_batch(embeddings, embeddings.links, similarity, (anchors, others))
 
 
 def _in_bank(embeddings: Embeddings, z: Tensor, anchors: str, others: str) -> Partners:
@@ -145,7 +113,7 @@ class Relational(ObjectiveConfig):
     """multi_similarity: all pairs, hard ones most (arXiv 1904.06627). contrastive: margins of distance."""
     mode: Literal["batch", "bank"] = "batch"
     """Where partners come from: the batch, or the memory, with a neighbour drawn from the whole graph."""
-    pairs: Literal["own", "cross", "both"] = "own"
+    pairs: Sides = "own"
     """Anchor and neighbour in the same stream, in two streams, or both."""
     negatives: NegativeDomain = NegativeDomain()
     """Which samples may be negatives."""

@@ -11,7 +11,13 @@ from modalities.spec import Config
 from pipeline.types import Embeddings, LossTerms
 
 Family = Literal[
-    "pretext", "contrastive-instance", "contrastive-predictive", "clustering", "regularisation", "relational"
+    "pretext",
+    "contrastive-instance",
+    "contrastive-predictive",
+    "contrastive-neighbourhood",
+    "clustering",
+    "regularisation",
+    "relational",
 ]
 Source = Literal["pooled", "moments", "patches", "transforms", "memory"]
 Need = Literal["mined", "clusters", "links", "keys"]
@@ -24,7 +30,7 @@ class Projection(Config):
     hidden: int = Field(default=256, ge=1)
     """Width of the hidden layer."""
     dim: int = Field(default=128, ge=2)
-    """Size d of the embedding the loss sees; what guesses patches has their size instead."""
+    """Size d of the embedding the loss sees; what guesses patches of values has their size instead."""
 
 
 class Objective(Protocol):

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.objectives.info_nce import masked_mean, normalize
+from pipeline.objectives.info_nce import masked_mean
+from pipeline.objectives.pair_logit import PairLogit
 from pipeline.objectives.pairs import pairs_of
 from pipeline.objectives.repel import blocked, entries_of
 from pipeline.objectives.spec import Family, ObjectiveConfig
@@ -30,26 +31,13 @@ def alignment_loss(logits: Tensor, aligned: Tensor, shifted: Tensor) -> Tensor:
     return (of_aligned + masked_mean(functional.softplus(logits), shifted)) / 2
 
 
-class Synchrony(nn.Module):
-    """Logit that two embeddings are of one moment: a bilinear form of unit rows, and a bias."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.form, self.bias = nn.Linear(dim, dim, bias=False), nn.Parameter(torch.zeros(()))
-
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """(B, B) of the rows (B, d) of both streams, float32 or wider."""
-        with torch.autocast(first.device.type, enabled=False):
-            return self.form(normalize(first)) @ normalize(second).T + self.bias
-
-
 class SynchronizedLoss(nn.Module):
     """One term per pair of streams, which has a classifier of its own."""
 
     def __init__(self, streams: Sequence[str], dim: int) -> None:
         super().__init__()
         self.streams = tuple(streams)
-        self.classifiers = nn.ModuleDict({f"{a}-{b}": Synchrony(dim) for a, b in combinations(streams, 2)})
+        self.classifiers = nn.ModuleDict({f"{a}-{b}": PairLogit(dim) for a, b in combinations(streams, 2)})
 
     def forward(self, embeddings: Embeddings) -> LossTerms:
         found = {}

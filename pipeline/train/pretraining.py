@@ -6,17 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from modalities.draws import Draws
-from modalities.spec import Augment, Encoded, Modality, Patches, Signal
+from modalities.spec import Augment, Encoded, Modality, Signal
 from pipeline.errors import ConfigError
-from pipeline.model import PretrainModel, encode_present, scatter_rows
+from pipeline.model import PretrainModel, encode_present, projector, scatter_rows
 from pipeline.objectives.info_nce import normalize
 from pipeline.objectives.inter import InterSampleLoss
-from pipeline.objectives.reconstruction import Reconstruction
 from pipeline.objectives.repel import entries_of
 from pipeline.objectives.spec import Monitored, Source
 from pipeline.train.false_negatives import false_negative_shares, mined_shares
 from pipeline.train.health import embedding_health
-from pipeline.train.hidden_patches import guessed_patches, patch_projections
+from pipeline.train.hidden_patches import asked_patches, decoders, guessed_patches, guessed_streams, reconstruction_loss
 from pipeline.train.kept_memory import KeptMemory
 from pipeline.train.named_objectives import NamedObjective, memory_source
 from pipeline.train.objective_checks import check_objective
@@ -55,15 +54,12 @@ class Pretraining:
         for objective in self.named:
             check_objective(objective, self.source, surroundings)
         encoders = {name: modality.encoder for name, modality in modalities.items()}
-        projections = {
-            o.name: patch_projections(o, encoders)
-            if o.config.reads == "patches"
-            else dict.fromkeys(o.streams, o.config.projection)
+        heads = {o.name: _heads(o, encoders) for o in self.named if o.config.reads != "memory"}
+        self.module = PretrainModel(encoders, heads)
+        self.losses = {
+            o.name: reconstruction_loss(o, encoders) if o.config.reads == "patches" else o.config.build(o.streams)
             for o in self.named
-            if o.config.reads != "memory"
         }
-        self.module = PretrainModel(encoders, projections)
-        self.losses = {o.name: o.config.build(o.streams) for o in self.named}
         self.objectives = nn.ModuleDict({n: loss for n, loss in self.losses.items() if isinstance(loss, nn.Module)})
         self.kept = None if memory is None or self.source is None else KeptMemory(memory, self.source, self.module)
 
@@ -92,9 +88,9 @@ class Pretraining:
             if self.num_views(stream) > 0:
                 results |= self._of_views(stream, signal, batch.idx, epoch=epoch)
             for objective in self.named:
-                if stream in objective.streams and objective.config.reads in _OWN_PASS:
+                if stream in guessed_streams(objective) and objective.config.reads in _OWN_PASS:
                     draws = self._draws(f"view/{objective.name}/{stream}", batch.idx, epoch)
-                    results |= self._own_pass(objective, stream, signal, draws)
+                    results |= self._own_pass(objective, stream, batch, draws)
         return results
 
     def _draws(self, purpose: str, idx: Tensor, epoch: int) -> Callable[[int], Draws]:
@@ -113,24 +109,20 @@ class Pretraining:
             results |= self.kept.key(stream, views.select(torch.arange(len(views) - len(signal), len(views))))
         return results
 
-    def _own_pass(
-        self, objective: NamedObjective, stream: str, signal: Signal, draws: Callable[[int], Draws]
-    ) -> Outputs:
+    def _own_pass(self, objective: NamedObjective, stream: str, batch: Batch, draws: Callable[[int], Draws]) -> Outputs:
         """What is hidden or transformed for one objective is as ever for the others."""
-        config, encoder = objective.config, self.module.encoders[stream]
-        if isinstance(config, Reconstruction):
-            head = self.module.projectors[objective.name][stream]  # pyright: ignore[reportIndexIssue]
-            found = guessed_patches(config, encoder, head, signal, draws(0))
+        if objective.config.reads == "patches":
+            found = guessed_patches(objective, stream, self.module, batch, draws(0))
             return {f"{key}/{objective.name}/{stream}": value for key, value in found.items()}
-        makers = self.recognised[objective.name, stream]
-        encoded = encode_present(encoder, make_views(makers, signal, draws))
+        makers, signal = self.recognised[objective.name, stream], batch.signals[stream]
+        encoded = encode_present(self.module.encoders[stream], make_views(makers, signal, draws))
         return self._project(objective, stream, encoded, signal, views=len(makers))
 
     def _project(
         self, objective: NamedObjective, stream: str, encoded: Encoded | None, signal: Signal, *, views: int
     ) -> Outputs:
         present = signal.present.repeat(views)
-        head = self.module.projectors[objective.name][stream]  # pyright: ignore[reportIndexIssue]
+        head = self.module.projector(objective.name, stream)
         moments = objective.config.reads == "moments"
         if encoded is None:
             shape = self._positions(stream, signal) if moments else ()
@@ -152,17 +144,16 @@ class Pretraining:
     def embeddings(self, outputs: Outputs, objective: NamedObjective, *, step: int) -> Embeddings:
         """The gathered outputs as this objective sees them at this step."""
         reader = self.source if objective.config.reads == "memory" and self.source is not None else objective
-        z = {s: outputs[f"z/{reader.name}/{s}"].transpose(0, 1) for s in objective.streams}
+        z = {s: outputs[f"z/{reader.name}/{s}"].transpose(0, 1) for s in guessed_streams(objective)}
         reads, name = objective.config.reads, objective.name
         in_time = reads in ("moments", "patches")
         masks = objective.streams if reads == "moments" else ()
-        asked = objective.streams if reads == "patches" else ()
         found = Embeddings(
             idx=outputs["idx"],
             views={} if in_time else z,
             moments=z if in_time else {},
             moments_mask={s: outputs[f"mask/{name}/{s}"] for s in masks},
-            patches={s: Patches(outputs[f"patches/{name}/{s}"], outputs[f"asked/{name}/{s}"]) for s in asked},
+            patches=asked_patches(objective, outputs),
             present={s: outputs[f"present/{s}"] for s in objective.streams},
             content={s: outputs[f"content/{s}"] for s in objective.streams},
         )
@@ -235,6 +226,13 @@ class Pretraining:
                 shares = mined_shares(mined, negatives, anchors, classes)
             found |= {f"{objective.name}/{stream}/{name}": value for name, value in shares.items()}
         return found
+
+
+def _heads(objective: NamedObjective, encoders: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    if objective.config.reads == "patches":
+        return decoders(objective, encoders)
+    widths = {s: int(encoders[s].width) for s in objective.streams}  # pyright: ignore[reportArgumentType] - spec.Encoder
+    return {s: projector(width, objective.config.projection) for s, width in widths.items()}
 
 
 def _samples_first(stacked: Tensor, views: int) -> Tensor:

@@ -19,7 +19,9 @@ from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.masked import Masked
 from pipeline.objectives.meta_path_views import MetaPathViews
 from pipeline.objectives.moments import Moments
+from pipeline.objectives.neighbourhood import Neighbourhood
 from pipeline.objectives.predictive import Predictive
+from pipeline.objectives.reconstruction import Reconstruction
 from pipeline.objectives.relational import Relational
 from pipeline.objectives.spec import Objective, ObjectiveConfig, Projection
 from pipeline.types import Embeddings, Keys, Links, Mined
@@ -48,10 +50,13 @@ _VARIANTS: list[ObjectiveConfig] = [
     Relational(relation="session", pairs="cross"),
     Relational(relation="session", mode="bank", mining=None),
     MetaPathViews(relation="session", prototypes=0.5, false_negatives=False),
+    Neighbourhood(relation="session", pairs="both"),
+    Neighbourhood(relation="session", pairs="cross"),
     Moments(soft=0.5),
     Cocoa(form="sum"),
     Contextual(future="own"),
     Masked(normalize_patches=True),
+    Masked(decoded_from="imu"),
     Predictive(target="key"),
     Predictive(target="key", across="streams"),
     *(member.model_validate({"across": "streams"}) for member in MEMBERS if "across" in member.model_fields),
@@ -63,7 +68,9 @@ VARIANTS = [config.model_copy(update={"projection": HEAD}) for config in _VARIAN
 def built(config: ObjectiveConfig, found: Embeddings) -> Objective:
     """The objective for these embeddings; what it learns itself starts as it always does."""
     torch.manual_seed(0)
-    loss, z = config.build(STREAMS), found.views[STREAMS[0]]
+    tokens = {s: DIM for s, patches in found.patches.items() if not patches.values.is_floating_point()}
+    loss = config.build(STREAMS, tokens) if isinstance(config, Reconstruction) else config.build(STREAMS)
+    z = found.views[STREAMS[0]]
     if isinstance(loss, nn.Module):
         loss.to(z.device, torch.float64 if z.dtype == torch.float64 else torch.float32)
     return loss
@@ -76,7 +83,9 @@ def own_parameters(loss: Objective) -> list[nn.Parameter]:
 
 def inputs_of(found: Embeddings, config: ObjectiveConfig) -> dict[str, Tensor]:
     """What the objective compares, by stream."""
-    return found.moments if config.reads in ("moments", "patches") else found.views
+    if isinstance(config, Reconstruction):
+        return {name: found.moments[name] for name in config.rebuilt(STREAMS)}
+    return found.moments if config.reads == "moments" else found.views
 
 
 def embeddings(config: ObjectiveConfig, *, dtype: torch.dtype = torch.float64, absent: bool = False) -> Embeddings:
@@ -113,6 +122,7 @@ def embeddings(config: ObjectiveConfig, *, dtype: torch.dtype = torch.float64, a
     keys = Keys(pattern, queue, content=torch.arange(CANDIDATES) + 4, spans=None)
     mined = {name: _mined(pattern, bank, present[name]) for name in STREAMS}
     patches = dict.fromkeys(STREAMS, Patches(hidden, known))
+    patches["note"] = Patches(hidden.argmax(dim=2, keepdim=True), known[:, :, :1])  # tokens
     return replace(found, mined=mined, keys=dict.fromkeys(STREAMS, keys), patches=patches)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -36,7 +37,7 @@ def _series(seed: int, steps: int) -> np.ndarray:
 
 
 def _pixels(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (16, 24, 3)).astype(np.uint8)
+    return np.random.default_rng(seed).integers(0, 256, (32, 48, 3)).astype(np.uint8)
 
 
 EXAMPLES = {
@@ -46,10 +47,10 @@ EXAMPLES = {
         delimited=True,
     ),
     "image": Example(
-        ImageSchema(height=16, width=24),
+        ImageSchema(height=32, width=48),
         tuple(_pixels(seed) for seed in range(6)),
         delimited=True,
-        weights=save_tiny_vit,
+        weights=partial(save_tiny_vit, height=32, width=48),
     ),
     "text": Example(
         TextSchema(max_tokens=24, vocabulary_size=300),

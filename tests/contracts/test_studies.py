@@ -7,6 +7,7 @@ import pytest
 from jobs.configs import Recipe
 from jobs.study_plan import StudiedRun, load_study
 from pipeline.train.named_objectives import memory_source, name_objectives
+from tests.contracts.head_examples import MEMBERS as HEADS
 from tests.contracts.objective_examples import MEMBERS, REQUIRED
 
 STUDIES = sorted((Path(__file__).parents[2] / "jobs" / "studies").glob("*.yaml"))
@@ -61,6 +62,22 @@ def test_the_families_are_complete() -> None:
 
     studied = {objective.kind for run in PLANNED["families_uci_har"].runs for objective in run.recipe.objectives}
     assert alone <= studied
+
+
+@pytest.mark.parametrize("name", ["families_uci_har", "heads_uci_har"])
+def test_results_stand_beside_the_network_from_scratch(name: str) -> None:
+    tuned = [run for run in PLANNED[name].runs if "finetune" in run.stages]
+
+    assert {run.seed for run in tuned} == {*PLANNED[name].config.seeds}
+    assert all(run.recipe.finetune and run.recipe.finetune.supervised_control for run in tuned)
+
+
+def test_the_heads_are_complete() -> None:
+    """By the name of their variant."""
+    runs = PLANNED["heads_uci_har"].runs
+    studied = {run.variant: run.recipe.finetune and run.recipe.finetune.head.kind for run in runs}
+
+    assert studied == {name: name for head in HEADS if (name := head.model_fields["kind"].default)}
 
 
 def _least_streams(member: type) -> int:

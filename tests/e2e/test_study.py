@@ -94,6 +94,25 @@ def test_a_variant_that_fails_leaves_the_others_and_the_command_goes_on_where_it
     assert states(tmp_path) == before
 
 
+def test_heads_of_a_seed_branch_from_one_pretraining(tmp_path: Path) -> None:
+    study = write_study(tmp_path, linear=[], cosface=["finetune.head={kind: cosface}"])
+    branch = ("branch_at=finetune", "stages=[pretrain, probe, finetune]", "seeds=[0]", "select=null")
+    few = (INTRA, "finetune.epochs=1", "finetune.percents=[50]", "finetune.min_steps=4")
+
+    done = kindred("study", *branch, *few, folder=tmp_path, recipe=study)
+
+    assert done.returncode == 0, done.stderr
+    assert [*states(tmp_path)] == ["shared-seed0"]
+    found = result_of(done)
+    assert {(row["variant"], row["method"]) for row in found["rows"]} == {  # pyright: ignore
+        ("linear", "finetune"),
+        ("cosface", "finetune"),
+        ("every variant", "knn"),
+    }
+    assert "supervised" in {row["method"] for row in found["controls"]}  # pyright: ignore
+    assert parents(tmp_path)["shared-seed0"] == parents(tmp_path)["cosface-seed0"] == "weights"
+
+
 @pytest.mark.ray
 def test_runs_beside_each_other_stop_with_the_command_and_go_on_when_it_is_typed_again(tmp_path: Path) -> None:
     study = write_study(tmp_path, intra=[INTRA], wrong=[WRONG])

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.e2e.conftest import result_of
+from tests.e2e.conftest import RECIPE, result_of
 from tests.e2e.ray_cluster import Cluster, ray_cluster
 
 pytestmark = pytest.mark.ray
@@ -44,6 +45,22 @@ def test_a_job_runs_once_however_often_it_is_submitted(cluster: Cluster, ingeste
     assert logs
     assert not any(secret in path.read_text(errors="replace") for path in logs)
     assert secret not in followed.stderr + followed.stdout
+
+
+@pytest.mark.slow
+def test_a_study_travels_with_its_recipe(cluster: Cluster, ingested: Path, tmp_path: Path) -> None:
+    overrides = [f"data={{path: {ingested}/data}}", "pretrain.epochs=1", "probe.methods=[knn]", "probe.draws=1"]
+    document = {"name": "s", "recipe": str(RECIPE), "seeds": [0], "overrides": overrides}
+    document["variants"] = {"cross": ["objectives=[{kind: cross}]"], "intra": ["objectives=[{kind: intra}]"]}
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    out = cluster.folder / "study"
+
+    done = cluster.submit("study", f"out={out}", "--follow", recipe=tmp_path / "s.yaml")
+
+    assert done.returncode == 0, done.stderr
+    assert result_of(done)["status"] == "succeeded"
+    assert json.loads((out / "study.json").read_text())["status"] == "finished"
+    assert "| cross | fused | Kindred, kNN probe |" in done.stderr
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ def test_plain_results_line_up() -> None:
     assert title == "demo"
     assert rule == "-" * len(header)
     assert [re.split(r"\s{2,}", line) for line in body] == [
-        ["Kindred, linear probe", "fused", "2-shot", "50.0", "2.1"],
+        ["Kindred, linear probe", "fused", "1 % (≥ 2 a class)", "50.0", "2.1"],
         ["Kindred, linear probe", "fused", "100 %", "91.2", "90.0 - 92.5", "90.7"],
         ["Hand-made features", "fused", "100 %", "70.0"],
     ]

@@ -10,12 +10,14 @@ import pytest
 from jobs._console import Console
 from jobs._evaluation_table import show_evaluation
 from jobs._run_folder import numbers
+from jobs.assemble import open_dataset, source_of
 from jobs.evaluate import evaluate
 from jobs.probe import probe
 from jobs.report import report, report_data
 from pipeline.errors import CheckpointError, DataError, OutputError
 from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.features import read_features, write_features
+from pipeline.evaluate.retrieval_browser import shown_samples
 from tests.jobs.tiny_run import context_of, finish
 
 FEW = "evaluate.few_shot={ways: 2, shots: [1], queries: 2, episodes: 20}"
@@ -92,6 +94,46 @@ def test_the_report_shows_what_was_found_and_is_written_anew(probed: Path) -> No
     assert shown.evaluation[0].figures["features"].value == value
     assert f"{value:.3f}" in html
     assert "verification/probe/fused/far_0.001" in html, "what was left out"
+
+
+def test_the_report_shows_neighbours_that_the_metric_ranks(probed: Path) -> None:
+    context = context_of(probed, "evaluate.session=session", FEW)
+    finish(context, "evaluate")
+
+    shown = report_data(context.recipe, context.folder).retrievals
+
+    dataset = open_dataset(source_of(context.recipe))
+    index, (fused, *pairs) = dataset.index, shown
+    test, activity = set(index.rows("test").tolist()), index.labels("activity")
+    assert [(b.retrieval.asked, b.retrieval.found) for b in pairs] == [(("photo",), ("imu",)), (("note",), ("imu",))]
+    assert set(fused.streams) == {"imu", "photo", "note"}
+    assert set(pairs[0].streams) == {"photo", "imu"}
+    for browser in shown:
+        idx = shown_samples(browser.retrieval)
+        assert set(idx) <= test
+        assert [sample.key for sample in browser.samples] == index.key[idx].tolist()
+    for example in fused.retrieval.examples:
+        for found in example.neighbours:
+            assert found.is_match == (activity[found.idx] == activity[example.idx])
+            assert index.record[found.idx] != index.record[example.idx]
+            same_session = index.group("session")[found.idx] == index.group("session")[example.idx]
+            assert not (found.is_match and same_session), "found too easily"
+    report(context)
+    assert "<h2>Retrieval examples" in (probed / "report.html").read_text()
+    assert '"figures/retrieval_fused.png"' in (probed / "tracking" / "test.jsonl").read_text()
+
+
+def test_a_report_without_its_data_set_says_so(probed: Path) -> None:
+    context = context_of(probed, FEW)
+    finish(context, "evaluate")
+    shutil.rmtree(probed / "data" / "shards")
+
+    report(context)
+
+    html = (probed / "report.html").read_text()
+    assert "Samples cannot be shown, as they could not be read: DATA_CHANGED: the shard cannot be opened" in html
+    assert "<h2>Retrieval examples" not in html
+    assert "More than accuracy" in html
 
 
 def test_a_table_of_something_else_or_none_is_refused(probed: Path) -> None:

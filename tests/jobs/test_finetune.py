@@ -1,5 +1,6 @@
 """The fine-tune stage of a tiny run: what it trains, on whose labels, and what it says about the result."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -48,6 +49,25 @@ def test_the_head_alone_is_trained_and_everything_is_reported_beside_the_control
     assert (gain.control, gain.finding) == ("supervised", "untested"), "two test subjects tell nothing"
     logged = context.spool.path.read_text()
     assert "finetune-50/loss/generalized_cross_entropy" in logged
+
+
+def test_few_labels_are_passed_over_as_long_as_many(folder: Path) -> None:
+    options = ["percents=[50, 100]", "epochs=2", "min_steps=7", "batch_size=4", "supervised_control=false"]
+    context = context_of(folder, *(f"finetune.{option}" for option in options))
+    dataset = open_dataset(source_of(context.recipe))
+    half, whole = (len(labelled_samples(context.recipe, dataset, percent).train) // 4 for percent in (50, 100))
+    assert 2 * half < 7 < 2 * whole
+
+    finetune(context)
+
+    steps = [steps_of(folder / "finetune" / f"finetune-{percent}") for percent in (50, 100)]
+    assert steps == [math.ceil(7 / half) * half, 2 * whole]
+
+
+def steps_of(folder: Path) -> int:
+    checkpoint = CheckpointStore(folder / "checkpoints").newest()
+    assert checkpoint is not None
+    return checkpoint.step
 
 
 def encoders_in(folder: Path) -> dict[str, torch.Tensor]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs._run_folder import RunFolder, differences
+from jobs._run_folder import RunFolder, differences, write_json
 from pipeline.errors import ConfigError, OutputError
 
 
@@ -15,11 +15,13 @@ def test_a_second_process_is_refused_and_told_who_holds_the_run(tmp_path: Path) 
         "import sys; from pathlib import Path; from jobs._run_folder import RunFolder\n"
         "with RunFolder(Path(sys.argv[1])).locked(): pass"
     )
+    write_json(tmp_path / "tracking" / "sent.json", {"stages": {"run": {"run_id": "a1b2"}, "probe": {"run_id": "c3"}}})
     with RunFolder(tmp_path).locked():
         done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
 
     assert done.returncode != 0
-    assert f"OUT_LOCKED: {tmp_path} is in use by pid {os.getpid()} on {os.uname().nodename}" in done.stderr
+    holder = f"pid {os.getpid()} on {os.uname().nodename}, MLflow run a1b2"
+    assert f"OUT_LOCKED: {tmp_path} is in use by {holder}" in done.stderr
 
 
 @pytest.mark.fault("P18")

@@ -94,6 +94,48 @@ def test_a_run_of_another_configuration_fails_alone_with_its_code(study: Study) 
     assert "| better | fused | Kindred, linear probe | +10.0 |" in (study.folder / TABLE_NAME).read_text()
 
 
+@pytest.fixture
+def branched(study: Study, tmp_path: Path) -> Study:
+    """Both variants with both seeds fine-tuned from one pretraining a seed."""
+    document = yaml.safe_load((tmp_path / "study.yaml").read_text())
+    document |= {"stages": ["pretrain", "probe", "finetune"], "branch_at": "finetune", "select": None}
+    document["variants"] = {"plain": [], "better": ["finetune.epochs=3"]}
+    (tmp_path / "branched.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    planned = load_study(tmp_path / "branched.yaml", [f"out={tmp_path}/branched"])
+    for trunk in planned.trunks:
+        folder = RunFolder(trunk.recipe.folder)
+        folder.finish("pretrain", {"metrics": {"time/pretrain_s": 3.0}, "state_hash": "0"})
+        folder.finish("probe", {"metrics": {LINEAR: 0.5}})
+    for run in planned.runs:
+        accuracy = 0.6 + 0.1 * (run.variant == "better")
+        RunFolder(run.recipe.folder).finish("finetune", {"metrics": {"finetune/100/accuracy": accuracy}})
+    return planned
+
+
+def test_variants_stand_beside_what_they_branch_from(branched: Study) -> None:
+    found = run_study(branched)
+
+    assert {seed: run["status"] for seed, run in found["shared"].items()} == {"0": "finished", "1": "finished"}  # pyright: ignore
+    table = (branched.folder / TABLE_NAME).read_text()
+    assert "| better | fused | Kindred, fine-tuned | 70.0 ± 0.0 |  |" in table
+    assert "| every variant | fused | Kindred, linear probe | 50.0 ± 0.0 | 3.0 ± 0.0 |" in table
+
+
+def test_variants_do_not_go_on_from_a_trunk_of_another_configuration(branched: Study) -> None:
+    trunk, waiting = branched.folder / "shared-seed1", branched.folder / "better-seed1" / "finetune" / "result.json"
+    (trunk / "pretrain" / "identity.json").write_text('{"seed": 8}')
+    waiting.unlink()
+
+    with pytest.raises(Problems, match=r"RESUME_CONFIG: run shared-seed1: .*seed: 8 -> 1"):
+        run_study(branched)
+
+    found = document_of(branched)
+    assert (found["shared"]["1"]["status"], found["shared"]["0"]["status"]) == ("failed", "finished")
+    runs = found["variants"]["better"]["runs"]
+    assert (runs["0"]["status"], runs["1"]["error"]["code"]) == ("finished", "RESUME_CONFIG")
+    assert not waiting.exists()
+
+
 def test_a_study_that_runs_already_is_refused(study: Study) -> None:
     with RunFolder(study.folder).locked(), pytest.raises(OutputError, match="OUT_LOCKED"):
         run_study(study)

@@ -35,6 +35,20 @@ def test_stages_run_in_the_order_of_a_recipe() -> None:
     assert config(stages=["finetune", "probe", "pretrain"]).stages == ("pretrain", "probe", "finetune")
 
 
+def test_the_first_variant_alone_does_more() -> None:
+    found = config(variants={"a": [], "b": []}, first_variant_stages=["finetune", "relations"])
+
+    assert found.stages_of("a") == ("relations", "pretrain", "probe", "finetune")
+    assert found.stages_of("b") == ("pretrain", "probe")
+
+
+def test_what_comes_before_the_branch_is_shared() -> None:
+    found = config(stages=["finetune", "probe", "pretrain"], branch_at="finetune")
+
+    assert (found.trunk_stages, found.branch_stages) == (("pretrain", "probe"), ("finetune",))
+    assert (config().trunk_stages, config().branch_stages) == ((), ("pretrain", "probe"))
+
+
 @pytest.mark.parametrize(
     "metric",
     [
@@ -70,6 +84,18 @@ def test_held_out_groups_may_choose(metric: str) -> None:
         ({"grid": {"a.b": [{"x": 1}, [{"x": 1}]]}}, "make no names of their own"),
         ({"stages": ["ingest"]}, "stages.0"),
         ({"select": {"metric": "finetune/100/validation_accuracy", "mode": "max"}}, "stage finetune"),
+        ({"first_variant_stages": ["probe"]}, r"names \['probe'\], which every variant does"),
+        ({"branch_at": "finetune"}, "needs the stages pretrain and finetune"),
+        ({"branch_at": "probe", "stages": ["probe"]}, "needs the stages pretrain and probe"),
+        ({"branch_at": "probe", "variants": {"shared": []}}, "can be called 'shared'"),
+        (
+            {
+                "branch_at": "finetune",
+                "stages": ["pretrain", "probe", "finetune"],
+                "select": {"metric": "probe/fused/linear/10/validation_loss", "mode": "min"},
+            },
+            "which no variant runs",
+        ),
     ],
 )
 def test_mistakes_are_refused(given: dict[str, object], message: str) -> None:

@@ -44,6 +44,33 @@ def test_ingested_data_is_taken_as_it_is(tmp_path: Path) -> None:
     assert {str(run.recipe.place) for run in study.runs} == {"elsewhere/data"}
 
 
+BRANCHED = {"stages": ["pretrain", "probe", "finetune"], "branch_at": "finetune"}
+
+
+def test_variants_branch_from_one_pretraining_a_seed(tmp_path: Path) -> None:
+    study = planned(tmp_path, "out=here", variants={"a": [], "b": ["finetune.head={kind: cosface}"]}, **BRANCHED)
+
+    assert [trunk.name for trunk in study.trunks] == ["shared-seed4", "shared-seed2"]
+    assert {trunk.stages for trunk in study.trunks} == {("pretrain", "probe")}
+    assert {run.stages for run in study.runs} == {("finetune",)}
+    assert {run.name: str(run.recipe.pretrained) for run in study.runs} == {
+        f"{variant}-seed{seed}": f"{Path.cwd()}/here/shared-seed{seed}" for variant in "ab" for seed in (4, 2)
+    }
+    assert {run.recipe.seed for run in study.trunks} == {4, 2}
+    assert len({str(run.recipe.place) for run in (*study.trunks, *study.runs)}) == 1
+
+
+def test_a_variant_of_what_is_shared_is_refused(tmp_path: Path) -> None:
+    variants = {"a": ["pretrain.epochs=3"], "b": ["finetune.epochs=3"], "c": ["probe.draws=3"], "d": ["pretrained=x"]}
+
+    with pytest.raises(Problems) as caught:
+        planned(tmp_path, variants=variants, **BRANCHED)
+
+    fields = {str(problem.field) for problem in caught.value.problems}
+    assert fields == {"pretrain.epochs", "probe.draws", "pretrained"}
+    assert planned(tmp_path, variants={"c": ["probe.draws=3"]}, branch_at="probe").trunks[0].stages == ("pretrain",)
+
+
 def test_keys_of_the_study_go_to_the_study(tmp_path: Path) -> None:
     study = planned(tmp_path, "seeds=[7]", "variants.c=[probe.draws=5]", "out=there")
 

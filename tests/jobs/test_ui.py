@@ -1,5 +1,6 @@
 """kindred ui as this machine, other web sites and other machines see it."""
 
+import json
 import shutil
 import socket
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from jobs._delivery import spool_path
 from jobs._tracking import RunIdentity, write_header
 from jobs.sync import sync
-from jobs.ui import serve
+from jobs.ui import serve, server_command
 from pipeline.errors import EnvironmentFault
 from pipeline.tracking import Spool
 from tests.jobs.served_ui import ServedUi, listening
@@ -100,6 +101,29 @@ def test_its_own_names_are_answered_and_never_framed(ui: ServedUi) -> None:
     for host in ("localhost", "127.0.0.1"):
         reply = ui.get("/", Host=f"{host}:{ui.port}")
         assert (reply.status, reply.headers["x-frame-options"]) == (200, "DENY")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+@pytest.mark.parametrize("port", [80, 5000])
+def test_the_port_of_http_is_not_named_in_hosts_and_origins(host: str, port: int) -> None:
+    command = server_command("sqlite:///x.db", port)
+    name = host if port == 80 else f"{host}:{port}"
+
+    assert name in command[command.index("--allowed-hosts") + 1].split(",")
+    assert f"http://{name}" in command[command.index("--cors-allowed-origins") + 1].split(",")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_its_own_pages_may_search_create_and_delete(ui: ServedUi, run: str, host: str) -> None:
+    place = f"{host}:{ui.port}"
+    sent = {"Host": place, "Origin": f"http://{place}", "Content-Type": "application/json"}
+    search = json.dumps({"experiment_ids": [run.split("/")[0]]}).encode()
+
+    found = ui.send("POST", "/ajax-api/2.0/mlflow/runs/search", search, **sent)
+    kept = [ui.send(method, f"{ARTIFACTS}/{run}/{host}.txt", b"x", **sent).status for method in ("PUT", "DELETE")]
+
+    assert (found.status, kept) == (200, [200, 200])
+    assert [each["info"]["run_id"] for each in found.json()["runs"]] == [run.split("/")[1]]  # pyright: ignore
 
 
 @pytest.mark.fault("S17")

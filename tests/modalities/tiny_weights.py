@@ -6,9 +6,9 @@ import torch
 from transformers import BertConfig, BertModel, PreTrainedModel, ViTConfig, ViTModel
 
 
-def save_tiny_vit(folder: Path) -> None:
-    """A ViT for images of 16 x 24 pixels."""
-    _save(ViTModel(ViTConfig(image_size=(16, 24), patch_size=8, **_SIZES)), folder)
+def save_tiny_vit(folder: Path, *, height: int = 16, width: int = 24) -> None:
+    """A ViT for images of this size."""
+    _save(ViTModel(ViTConfig(image_size=(height, width), patch_size=8, **_SIZES)), folder)
 
 
 def save_tiny_bert(folder: Path) -> None:

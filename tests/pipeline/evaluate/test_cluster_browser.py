@@ -7,9 +7,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pipeline.evaluate.cluster_browser import MAX_CHANNELS, ClusterBrowser, Sample, cluster_browser
+from pipeline.evaluate.cluster_browser import ClusterBrowser, cluster_browser
 from pipeline.evaluate.cluster_choice import MAX_CLUSTERS, SAMPLES, ChosenCluster
 from pipeline.evaluate.figure_style import PALETTE
+from pipeline.evaluate.sample_sheet import MAX_CHANNELS, Sample
 from pipeline.evaluate.shown_streams import Pictures, Series, ShownStream, Texts
 
 NASTY = "$\\frac{_hidden\n" + "a" * 300
@@ -136,6 +137,14 @@ def test_untrusted_names_are_text_and_stay_in_their_place() -> None:
     width = drawn.shape[1]
     assert drawn[:, -width // 8 :].min() == 255, "a single sample leaves the right side empty"
     assert all(len(line) < 120 for text in words(figure) for line in text.split("\n"))
+
+
+def test_a_label_has_the_room_that_its_subject_leaves() -> None:
+    data = browser((1,))
+    long = Sample("key", "untwist_then_lower", "s022")
+    shown = words(cluster_browser(ClusterBrowser("imu", data.clusters, [long], data.streams)))
+
+    assert "key\nuntwist_then_lower · s022" in shown
 
 
 def test_streams_of_one_kind_only_and_no_names() -> None:

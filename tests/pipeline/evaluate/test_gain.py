@@ -112,6 +112,6 @@ def test_a_one_shot_draw_is_named_by_its_samples() -> None:
     right, wrong = np.ones(len(GROUPS)), np.zeros(len(GROUPS))
     (found,) = gains([row("probe", right, shots=1), row("features", wrong)], GROUPS, seed=0)
 
-    assert "helps with 1 labelled sample per class: +100.0 points" in found.sentence()
+    assert "helps at 1 % labels (at least 1 per class): +100.0 points" in found.sentence()
     assert read_gains([found.model_dump()]) == [found]
     assert read_gains(None) == []

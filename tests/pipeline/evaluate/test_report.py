@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.evaluate.cluster_agreement import Agreement, SpaceSummary
-from pipeline.evaluate.cluster_browser import ClusterBrowser, Sample
+from pipeline.evaluate.cluster_browser import ClusterBrowser
 from pipeline.evaluate.cluster_choice import ChosenCluster
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
 from pipeline.evaluate.gain import Gain
@@ -17,6 +17,9 @@ from pipeline.evaluate.regression_lines import RegressionFigure, RegressionLine
 from pipeline.evaluate.relation_summary import ColumnConsistency, RelationSummary
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
 from pipeline.evaluate.results import ResultRow
+from pipeline.evaluate.retrieval_browser import RetrievalBrowser
+from pipeline.evaluate.retrieval_examples import Neighbour, RetrievalExample, RetrievalExamples
+from pipeline.evaluate.sample_sheet import Sample
 from pipeline.evaluate.shown_streams import Texts
 from pipeline.evaluate.verdict import verdict
 
@@ -72,6 +75,14 @@ def browser(name: str) -> ClusterBrowser:
     return ClusterBrowser(name, [cluster], [Sample(name, name, name)], {name: Texts([name], np.ones(1, bool))})
 
 
+def retrieval(name: str) -> RetrievalBrowser:
+    example = RetrievalExample(0, 2, 7, (Neighbour(1, 0.5, False, False),))
+    samples = [Sample(name, name, name)] * 2
+    return RetrievalBrowser(
+        RetrievalExamples((name,), ("imu",), (example,)), samples, {name: Texts([name] * 2, np.ones(2, bool))}
+    )
+
+
 def relation(column: str, *, is_nuisance: bool = True) -> RelationSummary:
     values: dict[str, float | None] = {"node": 0.98, "edge": 0.5, "majority": 0.25}
     return RelationSummary(
@@ -105,6 +116,7 @@ def full(name: str = "demo") -> ReportData:
         label="activity",
         pseudo_labels=[summary(name, name)],
         browsers=[browser(name)],
+        retrievals=[retrieval(name)],
         relations={name: relation(name)},
         warnings=[name],
         provenance={name: name},
@@ -148,7 +160,7 @@ def test_the_table_puts_each_number_where_it_belongs() -> None:
 
     table = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in re.findall(r"<tr.*?</tr>", html, re.DOTALL)]
     assert table == [
-        "Labels 2-shot 100 %",
+        "Labels 1 % ≥ 2 a class 100 %",
         "Kindred, linear probe 50.0 ± 2.0 91.2 90.0–92.5 F1 90.7",
         "Hand-made features 70.0",
         "Metadata only 95.0",
@@ -232,7 +244,7 @@ def test_a_wide_figure_gets_the_width_of_the_page() -> None:
     wide = re.findall(r'<figure class="wide"><img src="data:image/png;base64,([^"]+)', html)
 
     assert [base64.b64decode(picture) for picture in wide] == [
-        plot.png for plot in report_plots(data) if plot.section == "clusters"
+        plot.png for plot in report_plots(data) if plot.section in {"clusters", "retrieval"}
     ]
     assert Image.open(io.BytesIO(base64.b64decode(wide[0]))).width >= 1150
 
@@ -251,6 +263,7 @@ def test_every_plot_is_in_the_page_and_saved_as_the_same_picture(tmp_path: Path)
         "embedding_0_label",
         "embedding_0_demo",
         "clusters_demo",
+        "retrieval_demo-imu",
         "pretrain_loss",
         "pretrain_health",
     ]

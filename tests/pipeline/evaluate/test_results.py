@@ -29,3 +29,9 @@ def test_rows_come_from_the_flat_names_in_table_order() -> None:
 
 def test_every_method_has_a_title_and_controls_come_last() -> None:
     assert tuple(TITLES)[-len(CONTROLS) :] == CONTROLS
+
+
+def test_shares_that_give_a_class_one_sample_each_are_told_apart() -> None:
+    rows = [ResultRow("linear", "fused", percent, 0.5, shots=shots) for percent, shots in ((1, 1), (5, 1), (10, None))]
+
+    assert [row.labels for row in rows] == ["1 % (≥ 1 a class)", "5 % (≥ 1 a class)", "10 %"]

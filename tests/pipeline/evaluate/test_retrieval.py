@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipeline.errors import DataError, NotMeasurable
 from pipeline.evaluate.retrieval import Relevance, first_ranks, retrieve
 from pipeline.evaluate.similarity import Cosine
-from tests.pipeline.evaluate.given_scores import GivenScores, rankings
+from tests.pipeline.evaluate.given_scores import GivenScores, cases, rankings
 
 THREE = [[1, 0, 1, 0, 0, 1], [0, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0]]
 
@@ -49,21 +49,6 @@ def test_junk_is_removed_before_anything_is_ranked():
 
     assert (found.average_precision[0], found.inverse_penalty[0]) == pytest.approx((0.45, 0.4), abs=1e-12)
     assert found.first_rank.tolist() == [2]
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> tuple[np.ndarray, Relevance]:
-    """Few values, so that many scores are equal."""
-    queries, gallery = draw(st.integers(1, 6)), draw(st.integers(1, 9))
-    codes = st.integers(-1, 2)
-
-    def column(size: int) -> np.ndarray:
-        return np.array(draw(st.lists(codes, min_size=size, max_size=size)), np.int64)
-
-    scores = draw(st.lists(st.integers(0, 4), min_size=queries * gallery, max_size=queries * gallery))
-    junk = tuple((column(queries), column(gallery)) for _ in range(draw(st.integers(0, 2))))
-    relevance = Relevance(column(queries), column(gallery), junk, spares_matches=draw(st.booleans()))
-    return np.reshape(scores, (queries, gallery)) / 4.0, relevance
 
 
 @settings(max_examples=150, deadline=None)

@@ -41,7 +41,7 @@ def test_intervals_decide_before_spreads() -> None:
         ResultRow("features", "fused", 1, 0.8, sd=0.5, low=0.79, high=0.81),
     ]
 
-    assert verdict(rows).startswith("With 1 labelled sample per class the linear probe")
+    assert verdict(rows).startswith("With 1 % of the labels (at least 1 per class) the linear probe")
     assert "10.0 points above" in verdict(rows)
 
 

@@ -2,10 +2,21 @@ import pytest
 import torch
 
 from modalities.draws import Draws
+from modalities.image.patching import ImagePatching
+from modalities.sensor.layers import Normalize
+from modalities.sensor.patching import TimePatching
+from modalities.spec import Patching
+from modalities.text.patching import TokenPatching
 from pipeline.objectives.masked import Masked, random_stretches
 
 LENGTHS = torch.tensor([32, 20, 9, 4, 1, 0])
 REAL = torch.arange(32) < LENGTHS[:, None]
+TEXTS = TokenPatching(300, 4, ())
+USUAL: dict[str, Patching] = {
+    "series": TimePatching(Normalize(1, {"mean": [0.0], "std": [1.0]}, ()), 4),
+    "image": ImagePatching(torch.zeros(3, 1, 1), torch.ones(3, 1, 1), 8),
+    "text": TEXTS,
+}
 
 
 def draws(epoch: int = 0, rows: torch.Tensor | None = None) -> Draws:
@@ -43,8 +54,20 @@ def test_positions_are_hidden_in_stretches_and_equally_often() -> None:
 
 
 def test_what_is_hidden_hangs_on_the_sample_and_the_epoch_alone() -> None:
-    hidden = Masked().hidden(REAL, draws())
+    hidden = Masked().hidden(REAL, draws(), TEXTS)
     rows = torch.tensor([3, 1])
 
-    assert Masked().hidden(REAL[rows], draws(rows=rows)).equal(hidden[rows])
-    assert not Masked().hidden(REAL, draws(epoch=1)).equal(hidden)
+    assert Masked().hidden(REAL[rows], draws(rows=rows), TEXTS).equal(hidden[rows])
+    assert not Masked().hidden(REAL, draws(epoch=1), TEXTS).equal(hidden)
+
+
+@pytest.mark.parametrize(("kind", "share", "stretch"), [("series", 0.4, 4), ("image", 0.75, 1), ("text", 0.15, 1)])
+def test_each_kind_of_stream_has_its_usual_share(kind: str, share: float, stretch: int) -> None:
+    found = Masked().hidden(REAL, draws(), USUAL[kind])
+
+    assert found.equal(random_stretches(REAL, draws(), share=share, stretch=stretch))
+    assert (
+        Masked(share=0.5, stretch=2)
+        .hidden(REAL, draws(), USUAL[kind])
+        .equal(random_stretches(REAL, draws(), share=0.5, stretch=2))
+    )

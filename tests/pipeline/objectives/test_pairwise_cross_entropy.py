@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from pipeline.objectives.block_spread import class_means
 from pipeline.objectives.pairwise_cross_entropy import pairwise_cross_entropy
 from tests.references import fixture_a, fixture_w, pairwise_cross_entropy_loop
 
@@ -48,3 +49,19 @@ def test_temperature_makes_the_classes_means_and_unlabelled_rows_take_no_part() 
     torch.testing.assert_close(torch.autograd.grad(actual, first)[0], torch.autograd.grad(expected, first)[0])
     assert nobody.item() == 0.0
     assert torch.autograd.grad(nobody, first)[0].abs().max() == 0
+
+
+def test_class_sums_over_the_ridge_minimise_the_tightness_of_cross_entropy() -> None:
+    """-(1/n) sum_i z_i theta_{y_i} + (lambda/2) sum_k |theta_k|^2 has its minimum, a published value, at the class sums
+    over lambda n (arXiv 2003.08983, section 4): the weights that take the place of a classifier."""
+    z, ridge = fixture_a()[0], 0.1
+    labels = torch.tensor(fixture_w()[1])
+    means, counts = class_means(z, labels, 3)
+    best = means * counts[:, None] / (ridge * len(z))
+
+    def tightness(theta: torch.Tensor) -> float:
+        return float(-(z * theta[labels]).sum() / len(z) + ridge / 2 * theta.square().sum())
+
+    assert tightness(best) == pytest.approx(-2.82453991, abs=1e-6)
+    others = torch.randn(20, *best.shape, generator=torch.Generator().manual_seed(0), dtype=best.dtype)
+    assert min(tightness(best + 0.01 * other) for other in others) > tightness(best)

@@ -2,10 +2,12 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from modalities.spec import Patches
 from pipeline.objectives.masked import Masked
-from pipeline.objectives.reconstruction import reconstruction_error, standardized
+from pipeline.objectives.reconstruction import category_error, reconstruction_error, standardized
+from pipeline.objectives.spec import Projection
 from pipeline.types import Embeddings
 from tests.references import fixture_a
 
@@ -64,3 +66,50 @@ def test_a_perfect_guess_costs_nothing_and_none_the_mean_square(normalize_patche
     assert cost(perfect) == 0
     nothing = 3 / 4 if normalize_patches else float(X.square().mean())  # unbiased: the squares of n sum to n - 1
     assert math.isclose(cost(torch.zeros_like(values)), nothing, rel_tol=1e-4)
+
+
+def test_tokens_cost_the_cross_entropy_of_those_that_were_asked_for() -> None:
+    """A loop over classifier, softmax and logarithm, in float64."""
+    generator = torch.Generator().manual_seed(2)
+    z, tokens = torch.randn(3, 5, 4, generator=generator).double(), torch.randint(0, 7, (3, 5, 1), generator=generator)
+    known = torch.rand(3, 5, 1, generator=generator) < 0.5
+    present = torch.tensor([True, True, False])
+    torch.manual_seed(0)
+    loss = Masked(projection=Projection(dim=4)).build(["note"], {"note": 7}).double()
+    weight, bias = loss.classifiers["note"].weight, loss.classifiers["note"].bias
+    total, count = 0.0, 0
+    for b, s in torch.cartesian_prod(torch.arange(3), torch.arange(5)).tolist():
+        if present[b] and known[b, s, 0]:
+            scores = [sum(float(weight[c, d] * z[b, s, d]) for d in range(4)) + float(bias[c]) for c in range(7)]
+            total -= scores[int(tokens[b, s, 0])] - math.log(sum(math.exp(score) for score in scores))
+            count += 1
+    rows = torch.arange(3)
+    found = Embeddings(
+        idx=rows,
+        views={},
+        present={"note": present},
+        content={"note": rows},
+        moments={"note": z[None]},
+        patches={"note": Patches(tokens, known)},
+    )
+
+    assert count > 3
+    assert loss(found).terms["note"].item() == pytest.approx(total / count, abs=1e-6)
+
+
+def test_nothing_asked_for_costs_nothing() -> None:
+    logits = torch.randn(0, 5, requires_grad=True)
+    error = category_error(logits, torch.zeros(0, dtype=torch.long))
+    error.backward()
+
+    assert error.item() == 0
+
+
+def test_a_stream_that_others_are_decoded_from_is_not_rebuilt() -> None:
+    config = Masked(decoded_from="imu")
+
+    assert config.rebuilt(["photo", "imu", "note"]) == ("photo", "note")
+    assert config.build(["photo", "imu"]).streams == ("photo",)
+    assert (config.least_streams, Masked().least_streams) == (2, 1)
+    with pytest.raises(ValidationError, match="decoded_from"):
+        Masked(streams=("photo", "note"), decoded_from="imu")
