@@ -23,7 +23,7 @@ demo-seeds: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.seeds jobs/recipes/demo.yaml --seeds 0 1 2
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-faults: $(STAMP)
 	$(BIN)/python -m pytest -m slow

@@ -53,11 +53,11 @@ def test_alias_bomb_is_refused_at_once() -> None:
         f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(20)
     )
 
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ConfigError, match="aliases"):
         parse_yaml(bomb, source="bomb")
 
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_deep_nesting_is_an_error_not_a_crash() -> None:

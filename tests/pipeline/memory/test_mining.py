@@ -42,7 +42,7 @@ def test_every_row_is_a_candidate_and_labels_decide_the_sets() -> None:
 
 def test_the_semi_hard_pool_has_the_published_members_and_may_hold_no_negative() -> None:
     """methods_expected.json semihard_pool4, semihard_pool4_valid, semihard_pool3_valid; query at 5 degrees."""
-    started = time.perf_counter()
+    started = time.process_time()
     mined, rows = mine(circle(), [0]), at(0, 10, 20, 90, 100, 110, 180, 190)
     nearest = (mined.candidates @ at(5)[0]).argsort(descending=True)
 
@@ -50,7 +50,7 @@ def test_the_semi_hard_pool_has_the_published_members_and_may_hold_no_negative()
 
     assert rows_of(mined, nearest[:4], rows) == {0, 1, 2, 3}
     assert valid == [{3}, set()]
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_positives_are_uniform_members_without_the_own_row() -> None:
