@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pipeline.errors import ClusterLost
 
-STARTS = 4
-"""A start takes longer than a step: its limit is this many times the time after which a step hangs."""
+START_S = 240.0
+"""Time that the start of a group has at least: on a busy machine, processes load their code for minutes."""
 _STOOD_STILL_S = 10.0
 
 
@@ -18,7 +18,7 @@ class Silence:
     """Call it a few times a second. folder: of the workers' heartbeats; hang_after_s: the recipe's."""
 
     def __init__(self, folder: Path, hang_after_s: float) -> None:
-        self.folder, self.limit_s = folder, STARTS * hang_after_s
+        self.folder, self.limit_s = folder, max(START_S, hang_after_s)
         self.signs: dict[str, bytes] = {}
         self.looked = self.heard = time.monotonic()
 
@@ -35,7 +35,7 @@ class Silence:
                 f"no worker has given a sign of life for {self.limit_s:g} s",
                 code="RAY_SILENT",
                 fix="type the same command again: it resumes from the last checkpoint; where workers start more slowly "
-                "than that, raise pretrain.hang_after_s",
+                "than that, raise pretrain.hang_after_s above it",
             )
 
     def _signs(self) -> dict[str, bytes]:
