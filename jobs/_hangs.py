@@ -14,10 +14,15 @@ def hang_stacks(folder: Path, rank: int) -> Path:
     return folder / "hangs" / f"rank-{rank}.txt"
 
 
+def heartbeats(folder: Path) -> Path:
+    """Where the workers leave their signs of life."""
+    return folder / "heartbeats"
+
+
 def signs_of_life(folder: Path, worker: Worker, after_s: float) -> Heartbeat:
     """Beats of this worker for its peers; folder is the stage's."""
     path = hang_stacks(folder, worker.rank)
-    return Heartbeat(folder / "heartbeats", rank=worker.rank, world=worker.world, after_s=after_s, path=path)
+    return Heartbeat(heartbeats(folder), rank=worker.rank, world=worker.world, after_s=after_s, path=path)
 
 
 class Hangs:

@@ -1,12 +1,13 @@
-"""Ends what a private Ray leaves behind where its driver was killed.
+"""Ends what a private Ray leaves behind, above all where its driver was killed: processes, sockets, files.
 
 Its agents notice at once, but first tell a control store that is gone as well, for 60 s that nothing shortens; a worker
-that was just starting may never notice. Run as a script: the session's folder, then a stdin whose end tells that the
-driver is gone.
+that was just starting may never notice. Ray removes no folder of a session: of ours, the latest keep their logs.
+Run as a script: the session's folder, then a stdin whose end tells that the driver is gone.
 """
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +18,9 @@ import psutil
 
 GRACE_S = 10.0
 """What Ray's processes have to end by themselves."""
+KEPT_SESSIONS = 3
+"""Their logs say what went wrong."""
+ENDED_NAME = "kindred-ended"
 
 
 @contextlib.contextmanager
@@ -25,6 +29,30 @@ def nothing_left_behind(session: Path) -> Iterator[None]:
     command = [sys.executable, __file__, str(session)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
         yield
+
+
+@contextlib.contextmanager
+def nothing_of_a_failed_start(sessions: Path) -> Iterator[None]:
+    """Where the block raises, what it has started ends: Ray forgets the daemons of a start that fails, and each further
+    try would be slower for them. sessions: the folder of Ray's sessions."""
+    own = psutil.Process()
+    before = set(own.children(recursive=True))
+    try:
+        yield
+    except BaseException:
+        _kill([process for process in own.children(recursive=True) if process not in before])
+        for session in sessions.resolve().glob(f"session_*_{own.pid}"):
+            if not (session / ENDED_NAME).exists():
+                _kill(_writers(session, own))  # whose parent is gone already
+                _remove_files(session)
+        raise
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=GRACE_S)
 
 
 def _writers(session: Path, driver: psutil.Process) -> list[psutil.Process]:
@@ -43,16 +71,25 @@ def _end_writers(session: Path, driver: psutil.Process) -> None:
     deadline = time.monotonic() + GRACE_S
     while (alive := _writers(session, driver)) and time.monotonic() < deadline:
         psutil.wait_procs(alive, timeout=deadline - time.monotonic())
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+    _kill(alive)
+
+
+def _remove_files(session: Path) -> None:
+    """Sockets and all else of this session but its logs; sessions of ours that ended before the latest ones."""
+    for folder in [path for path in session.iterdir() if path.is_dir() and path.name != "logs"]:
+        shutil.rmtree(folder, ignore_errors=True)
+    (session / ENDED_NAME).touch()
+    ended = sorted(path for path in session.parent.iterdir() if not path.is_symlink() and (path / ENDED_NAME).exists())
+    for old in ended[:-KEPT_SESSIONS]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _watch(session: Path) -> None:
     driver = psutil.Process(os.getppid())
     sys.stdin.read()
-    _end_writers(session.resolve(), driver)
+    _end_writers(session, driver)
+    _remove_files(session)
 
 
 if __name__ == "__main__":
-    _watch(Path(sys.argv[1]))
+    _watch(Path(sys.argv[1]).resolve())

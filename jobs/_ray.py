@@ -7,12 +7,10 @@ resumes from our newest checkpoint. Every launch gets a fresh Ray run name, so a
 import contextlib
 import logging
 import os
-import secrets
-import stat
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +19,20 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from jobs._control_store import CONNECT_LIMIT_S, PRIVATE_LIMIT_S, PRIVATE_RECONNECT_S, SHARED_LIMIT_S, ControlStore
-from jobs._left_behind import nothing_left_behind
+from jobs._left_behind import nothing_left_behind, nothing_of_a_failed_start
+from jobs._ray_token import private_token, require_token
 from jobs._signals import kept_handlers
-from pipeline.errors import ClusterLost, EnvironmentFault, Preempted, SecurityError
+from jobs._time_limit import time_limit
+from pipeline.errors import ClusterLost, EnvironmentFault, Preempted
 
 ResultT = TypeVar("ResultT")
 _log = logging.getLogger(__name__)
 
 _WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 OBJECT_STORE_BYTES = 128 << 20  # nothing large passes through it: shards are read by the workers themselves
+
+START_LIMIT_S = 180.0
+"""For the daemons of a private Ray: each of Ray's own waits has a limit, but not all of them together."""
 
 RESIZE_EVERY_S = 10.0
 """How often an elastic group looks for room to grow; Ray's 60 s leave a node idle for a minute."""
@@ -82,19 +85,19 @@ def launch(
     config: Mapping[str, JsonValue],
     workers: Workers,
     *,
-    watch: Callable[[], None] = lambda: None,
+    watches: Sequence[Callable[[], None]] = (),
     stopping: Callable[[], bool] = lambda: False,
 ) -> object:
     """Call `function(config)` on every worker; returns rank 0's value. Raises EnvironmentFault when the group fails,
     ClusterLost when Ray itself does, Preempted where it does while `stopping` says that the workers are to stop.
 
-    `watch` is called a few times a second while the workers run. Ray restarts workers; where it loses its controller,
-    this connects anew, which frees what the old one held.
+    `watches` are called a few times a second while the workers run. Ray restarts workers; where it loses its
+    controller, or a watch raises ClusterLost, this connects anew, which frees what the old one held.
     """
     left = workers.max_failures
     while True:
         try:
-            return _launch_once(function, config, workers, watch)
+            return _launch_once(function, config, workers, watches)
         except ClusterLost as error:
             if stopping():
                 raise Preempted(error.message, code="PREEMPTED", fix=error.fix) from error
@@ -108,9 +111,9 @@ def _launch_once(
     function: Callable[[dict[str, JsonValue]], object],
     config: Mapping[str, JsonValue],
     workers: Workers,
-    watch: Callable[[], None],
+    watches: Sequence[Callable[[], None]],
 ) -> object:
-    with connected(workers), tempfile.TemporaryDirectory(prefix="kindred-ray-") as storage:
+    with connected(workers) as session, tempfile.TemporaryDirectory(prefix="kindred-ray-", dir=session) as storage:
         import ray
         from ray.exceptions import RayError
         from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -119,7 +122,7 @@ def _launch_once(
 
         from jobs._rendezvous import BoundTorchConfig
 
-        limit_s = SHARED_LIMIT_S if os.environ.get("RAY_ADDRESS") else PRIVATE_LIMIT_S
+        limit_s = PRIVATE_LIMIT_S if is_private() else SHARED_LIMIT_S
         try:
             trainer = TorchTrainer(
                 function,
@@ -138,7 +141,7 @@ def _launch_once(
                 torch_config=BoundTorchConfig(timeout_s=300),
             )
             store = ControlStore(ray.get_runtime_context().gcs_address, limit_s)
-            return in_side_thread(trainer.fit, watch, store).return_value
+            return in_side_thread(trainer.fit, *watches, store).return_value
         except TrainingFailedError as error:
             raise EnvironmentFault(
                 f"the worker group failed: {str(error).strip().splitlines()[-1][:400]}",
@@ -154,8 +157,10 @@ def _launch_once(
 
 
 @contextlib.contextmanager
-def connected(workers: Workers) -> Iterator[None]:
+def connected(workers: Workers) -> Iterator[Path | None]:
     """Ray, attached to RAY_ADDRESS or private; a connection that this made ends with the block.
+
+    Gives the folder of a private one's session, which goes when it is no longer needed, however this process ends.
 
     Signal handlers stay as they are: Ray installs its own at start, which end the process at once.
     """
@@ -163,13 +168,13 @@ def connected(workers: Workers) -> Iterator[None]:
     import ray
 
     if ray.is_initialized():
-        yield
+        yield None
         return
     with kept_handlers():
         session = _connect(workers)
     with contextlib.nullcontext() if session is None else nothing_left_behind(session):
         try:
-            yield
+            yield session
         finally:
             with kept_handlers():
                 ray.shutdown()
@@ -197,6 +202,11 @@ def in_side_thread(fit: Callable[[], ResultT], *watches: Callable[[], None]) -> 
     return future.result()
 
 
+def is_private() -> bool:
+    """Whether Ray is, or would be, one that this process starts: nothing else needs its room."""
+    return not os.environ.get("RAY_ADDRESS")
+
+
 def _prepare_environment(*, elastic: bool) -> None:
     for name, value in (RAY_ENVIRONMENT | ALLOCATOR_ENVIRONMENT).items():
         os.environ.setdefault(name, value)
@@ -209,12 +219,13 @@ def _prepare_environment(*, elastic: bool) -> None:
     for name, value in PRIVATE_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
-        _private_token()
+        private_token()
 
 
 def _connect(workers: Workers) -> Path | None:
     """Attach to RAY_ADDRESS, or start a private Ray on this machine and return its session's folder."""
     import ray
+    from ray._common.utils import get_default_ray_temp_dir
     from ray._private import ray_constants
     from ray._raylet import Config  # pyright: ignore
 
@@ -229,15 +240,18 @@ def _connect(workers: Workers) -> Path | None:
         ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING)
         return None
     cpus = max(float(os.cpu_count() or 1), workers.count * workers.cpus)
+    in_main = threading.current_thread() is threading.main_thread()
+    limit = time_limit(START_LIMIT_S) if in_main else contextlib.nullcontext()
     try:
-        context = ray.init(
-            address="local",
-            num_cpus=int(cpus),
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-        )
+        with nothing_of_a_failed_start(Path(get_default_ray_temp_dir())), limit:
+            context = ray.init(
+                address="local",
+                num_cpus=int(cpus),
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+            )
     except Exception as error:  # Ray has no narrower one for daemons that are not up after 30 s, as on a busy machine
         raise ClusterLost(
             f"Ray did not start on this machine: {(str(error) or type(error).__name__).strip().splitlines()[0][:400]}",
@@ -252,43 +266,3 @@ def reclaimed() -> bool:
     from ray.train import get_preemption_info
 
     return os.environ.get(_WATCHER) != "0" and get_preemption_info() is not None
-
-
-def require_token(address: str) -> None:
-    """Raises SecurityError where the cluster at `address` would be used without authentication."""
-    if os.environ.get("RAY_AUTH_MODE") != "token":
-        raise SecurityError(
-            f"the Ray cluster at {address} would be used without authentication",
-            code="RAY_NO_AUTH",
-            field="RAY_AUTH_MODE",
-            fix="start the cluster with RAY_AUTH_MODE=token and set RAY_AUTH_MODE=token here too",
-        )
-
-
-def _private_token() -> None:
-    """Create Ray's token file readable by its owner only, before Ray would create it readable by all."""
-    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        return
-    try:
-        _create_token(Path.home() / ".ray" / "auth_token")
-    except (OSError, RuntimeError) as error:  # a home that cannot be written, or none at all
-        raise EnvironmentFault(
-            f"no place for Ray's token in the home folder: {error}",
-            code="ENV_HOME",
-            field="HOME",
-            got=os.environ.get("HOME"),
-            fix="set HOME to a folder that can be written, or RAY_AUTH_TOKEN_PATH to a token file of yours (mode 600)",
-        ) from error
-
-
-def _create_token(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            path.chmod(0o600)
-            _log.warning("%s was readable by others; it is 0600 now", path)
-        return
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_hex(32))

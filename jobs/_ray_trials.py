@@ -28,7 +28,7 @@ def run_trials(trials: Mapping[str, Trial], workers: Workers, *, ended: Callable
     os.environ.update(TUNE_ENVIRONMENT)
     resources = {"cpu": workers.cpus} | ({"gpu": workers.gpus} if workers.gpus else {})
     callbacks: list[Callback] = [_Listener(ended), JsonLoggerCallback()]  # without a log, Tune misses one at the end
-    with connected(workers), tempfile.TemporaryDirectory(prefix="kindred-tune-") as storage:
+    with connected(workers) as session, tempfile.TemporaryDirectory(prefix="kindred-tune-", dir=session) as storage:
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(_trainable, trials=dict(trials)), resources),
             param_space={"run": tune.grid_search([*trials])},

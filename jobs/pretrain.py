@@ -16,10 +16,11 @@ from pydantic import JsonValue
 from jobs._collapse import Collapses
 from jobs._console import Console
 from jobs._gauges import TrainingGauges
-from jobs._hangs import Hangs, hang_stacks, signs_of_life
+from jobs._hangs import Hangs, hang_stacks, heartbeats, signs_of_life
 from jobs._poison_step import StepsOfAttempts, refuse_repeated
-from jobs._ray import Workers, launch, reclaimed
+from jobs._ray import Workers, is_private, launch, reclaimed
 from jobs._signals import STOP_FILE, graceful_stop
+from jobs._silence import Silence
 from jobs._stragglers import Stragglers
 from jobs._worker_errors import WorkerErrors
 from jobs.assemble import (
@@ -89,9 +90,12 @@ def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult
     )
     num_steps = recipe.pretrain.epochs * order.steps_per_epoch
     stopping = (folder / STOP_FILE).exists
+    watches: list[Callable[[], None]] = [_Follow(folder, num_steps)]
+    if is_private():  # workers of a shared Ray may have to wait for room
+        watches.append(Silence(heartbeats(folder), recipe.pretrain.hang_after_s))
     with graceful_stop(folder):
         try:
-            value = launch(train_worker, config, workers, stopping=stopping, watch=_Follow(folder, num_steps))
+            value = launch(train_worker, config, workers, stopping=stopping, watches=watches)
         except EnvironmentFault as error:
             raise raised.first() or error from error
         if not value and (error := raised.first()):

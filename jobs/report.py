@@ -71,7 +71,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         warnings=[
             *_texts(probed.get("warnings")),
             *_collapsed(folder),
-            *_nuisances(relations),
+            *_nuisances(recipe, relations),
             *_supervising(recipe, relations),
             *_leaks(recipe),
             *browsers.warnings(),
@@ -118,22 +118,25 @@ def _collapsed(folder: RunFolder) -> list[str]:
     return collapse_alarms(numbers(folder.metrics(("pretrain",))))
 
 
-def _nuisances(relations: dict[str, RelationSummary]) -> list[str]:
+def _nuisances(recipe: Recipe, relations: dict[str, RelationSummary]) -> list[str]:
     return [
-        f"The relation {name} encodes nuisance columns only: training on it teaches the nuisance."
-        for name, relation in relations.items()
-        if relation.is_nuisance
+        f"Pretraining used the relation {name}, which encodes nuisance columns only: it teaches the nuisance."
+        for name in sorted(_used(recipe) & relations.keys())
+        if relations[name].is_nuisance
     ]
 
 
 def _supervising(recipe: Recipe, relations: dict[str, RelationSummary]) -> list[str]:
-    used = {objective.related for objective in recipe.objectives if objective.weight > 0}
     return [
         f"Pretraining used the relation {name}, which is built from a label column: this run is weakly supervised, and "
         "the controls were not given that column."
-        for name, relation in relations.items()
-        if name in used and relation.findings.get("uses_label")
+        for name in sorted(_used(recipe) & relations.keys())
+        if relations[name].findings.get("uses_label")
     ]
+
+
+def _used(recipe: Recipe) -> set[str]:
+    return {name for objective in recipe.objectives if objective.weight > 0 and (name := objective.related)}
 
 
 def _leaks(recipe: Recipe) -> list[str]:

@@ -20,7 +20,7 @@ from pydantic import JsonValue
 
 from jobs._console import Console
 from jobs._job_package import PINS_VARIABLE, pins, write_package
-from jobs._ray import require_token
+from jobs._ray_token import require_token
 from jobs._run_folder import identity_hash
 from jobs._submitted import Submitted, submitted
 from pipeline.credentials import redact

@@ -106,6 +106,7 @@ CATALOGUE = {
     "P10": "worker that hangs: found, stacks of those that wait, restarted, exact",
     "P11": "workers that drift apart: every one of them says so and ends with 76",
     "P12": "slow worker: named with its rank and what it spends its time on, no restart, exact",
+    "P13": "messages of Ray lost: nothing waits for ever; exact, or exit 75 and then resumed exactly",
     "P14": "too little memory: refused with need, have and the keys to lower; the estimate holds",
     "P15": "step that always ends the workers: named after two attempts",
     "P16": "job submitted ten times at once: runs once, all others point to it",
@@ -129,7 +130,7 @@ CATALOGUE = {
     "S20": "packages with known holes: refused at the start of every verb, with both versions",
 }
 
-OF_WHOLE_JOBS = {"P01", "P03", "P05", "P06", "C11"}
+OF_WHOLE_JOBS = {"P01", "P03", "P05", "P06", "P13"}
 """Take a job that starts again and again, or a cluster: `make test-faults` proves them."""
 
 

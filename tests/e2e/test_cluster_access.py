@@ -13,7 +13,8 @@ import grpc
 import psutil
 import pytest
 
-from jobs._ray import LOOPBACK_ONLY, require_token
+from jobs._ray import LOOPBACK_ONLY
+from jobs._ray_token import require_token
 from pipeline.errors import SecurityError
 from tests.e2e.conftest import ROOT
 from tests.jobs.served_ui import listening

@@ -3,12 +3,17 @@
 import os
 import resource
 import signal
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from jobs._left_behind import ENDED_NAME, KEPT_SESSIONS
+from jobs._run_folder import RunFolder
 from tests.e2e.conftest import ended, kill_when, kindred, result_of, start, tracked_runs, wait_until
+from tests.wait_for import wait_for
 
 
 def _checkpoints(workplace: Path) -> list[str]:
@@ -98,13 +103,16 @@ def test_a_second_job_in_the_folder_is_refused_and_costs_the_first_nothing(
     wait_until(first, lambda: bool(_checkpoints(workplace)))
     first.send_signal(signal.SIGSTOP)
     began = _processor_s()
+    wait_for(lambda: "run" in RunFolder(workplace / "run").run_ids())
     second = kindred("pretrain", "out=run", "pretrain.optim.learning_rate=0.5", folder=workplace)
     took = _processor_s() - began
     first.send_signal(signal.SIGCONT)
     done = ended(first)
 
     assert second.returncode == 73, second.stderr
-    assert f"OUT_LOCKED: run is in use by pid {first.pid} on {os.uname().nodename}" in second.stderr
+    run_id = RunFolder(workplace / "run").run_ids()["run"]
+    holder = f"pid {first.pid} on {os.uname().nodename}, MLflow run {run_id}"
+    assert f"OUT_LOCKED: run is in use by {holder}" in second.stderr
     assert took < 10
     assert done.returncode == 0, done.stderr
     assert result_of(done)["state_hash"] == undisturbed
@@ -133,11 +141,11 @@ def test_terminated_on_ray_leaves_a_checkpoint_and_exit_code_75(workplace: Path,
 @pytest.mark.slow
 @pytest.mark.fault("C11")
 def test_what_kills_leave_behind_keeps_no_restart_away_and_does_not_pile_up(
-    workplace: Path, undisturbed: object
+    workplace: Path, temporary: Path, undisturbed: object
 ) -> None:
     given = ["out=run", "pretrain.workers=2", "pretrain.checkpoint_every=1"]
     before = sorted(Path("/dev/shm").iterdir())
-    for number in range(1, 4):
+    for number in range(1, KEPT_SESSIONS + 2):
         killed = kill_when(
             "pretrain", *given, folder=workplace, ready=lambda number=number: len(_attempts(workplace)) == number
         )
@@ -147,7 +155,23 @@ def test_what_kills_leave_behind_keeps_no_restart_away_and_does_not_pile_up(
 
     assert done.returncode == 0, done.stderr
     assert result_of(done)["state_hash"] == undisturbed
+    wait_for(lambda: _left_by_ray(temporary) <= {"logs", ENDED_NAME})
+    assert sorted(path.name for path in temporary.iterdir()) == ["ray"]
+    assert len(list((temporary / "ray").glob("session_2*"))) == KEPT_SESSIONS
     assert sorted(Path("/dev/shm").iterdir()) == before
+
+
+def _left_by_ray(temporary: Path) -> set[str]:
+    """Names of what its sessions hold, files with the numbers of ports aside."""
+    return {path.name for path in temporary.glob("ray/session_2*/*") if path.is_dir() or path.name == ENDED_NAME}
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Folder for temporary files of all that is started, with a name as short as Ray's sockets need."""
+    with tempfile.TemporaryDirectory(prefix="k", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
 
 
 def _attempts(workplace: Path) -> list[Path]:

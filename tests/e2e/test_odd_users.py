@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs._ray import _private_token
+from jobs._ray_token import private_token
 from pipeline.errors import EnvironmentFault
 from tests.e2e.conftest import command, environment, kindred, result_of
 from tests.e2e.namespaces import SHORT
@@ -46,7 +46,7 @@ def test_a_home_that_cannot_be_written_is_named_with_what_to_set(home: str, monk
     monkeypatch.setenv("HOME", home)
 
     with pytest.raises(EnvironmentFault, match=r"ENV_HOME.*Fix: set HOME.*RAY_AUTH_TOKEN_PATH") as caught:
-        _private_token()
+        private_token()
     assert caught.value.exit_code == 71
 
 
@@ -60,7 +60,7 @@ def test_the_token_is_its_owners_alone_whatever_the_umask(
     monkeypatch.setenv("HOME", str(tmp_path))
     before = os.umask(umask)
     try:
-        _private_token()
+        private_token()
     finally:
         os.umask(before)
 

@@ -1,8 +1,10 @@
 """A Ray whose daemons are not up in time is started anew, and is a typed error in the end."""
 
 import os
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from jobs._ray import Workers, launch
@@ -18,18 +20,32 @@ def starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[object]:
 
     def late(**given: object) -> None:
         calls.append(given["address"])
+        session = tmp_path / "ray" / f"session_2026-01-01_00-00-00_{len(calls)}_{os.getpid()}"
+        for name in ("logs", "sockets"):
+            (session / name).mkdir(parents=True)
+        orphan = f"sleep 600 & echo $! >> {tmp_path}/daemons"  # its parent is gone, as a raylet's agents are
+        with (session / "logs" / "agent.log").open("w") as log:
+            subprocess.run(["sh", "-c", orphan], check=True, stdout=log)
+            child = subprocess.Popen(["sleep", "600"])
+        with (tmp_path / "daemons").open("a") as daemons:
+            daemons.write(f"{child.pid}\n")
         raise Exception(MESSAGE)
 
     monkeypatch.setattr(os, "environ", {**os.environ, "HOME": str(tmp_path)})
     os.environ.pop("RAY_ADDRESS", None)
+    os.environ["TMPDIR"] = str(tmp_path)
     monkeypatch.setattr("ray.init", late)
     return calls
 
 
-def test_it_is_started_anew_and_then_said_to_be_lost(starts: list[object]) -> None:
+def test_it_is_started_anew_and_then_said_to_be_lost(starts: list[object], tmp_path: Path) -> None:
     with pytest.raises(ClusterLost, match=r"RAY_START.*timed out during startup") as caught:
         launch(lambda config: None, {}, Workers(1, max_failures=2))
 
     assert starts == ["local"] * 3
     assert caught.value.exit_code == 75
     assert "more" not in caught.value.message
+    daemons = [int(line) for line in (tmp_path / "daemons").read_text().split()]
+    assert len(daemons) == 2 * len(starts)
+    assert not [daemon for daemon in daemons if psutil.pid_exists(daemon)]
+    assert not list((tmp_path / "ray").glob("session_*/sockets"))
