@@ -112,14 +112,14 @@ def _browsers(recipe: Recipe, study: ClusterStudy) -> list[ClusterBrowser]:
     chosen = {space: clusters for space, clusters in study.chosen.items() if clusters}
     if not chosen:
         return []
-    dataset = open_dataset(source_of(recipe))
+    dataset = open_dataset(source_of(recipe), recipe.aliases)
     with dataset.reader:
         return [_browser(recipe, dataset, space, clusters) for space, clusters in chosen.items()]
 
 
 def _browser(recipe: Recipe, dataset: Dataset, space: str, clusters: Sequence[ChosenCluster]) -> ClusterBrowser:
     idx = np.array([sample for cluster in clusters for sample in cluster.idx], np.int64)
-    batch = dataset.reader.batch(idx, streams=list(recipe.streams))
+    batch = dataset.reader.batch(idx, streams=recipe.distinct_streams())
     index, unknown = dataset.index, [""] * len(idx)
     subjects = unknown if recipe.subject is None else index.group(recipe.subject)[idx].tolist()
     labels = unknown
