@@ -137,10 +137,12 @@ def generalized_mean(x: Tensor, mask: Tensor, exponent: Tensor) -> Tensor:
     exponent: p, a scalar; below 1 it counts as 1, where this is the mean. The larger p, the nearer to the maximum.
     """
     power, seen = exponent.clamp(min=1.0), mask[:, :, None]
-    raised = x.clamp(min=_LEAST_POWER_BASE).pow(power) * seen
-    mean = raised.sum(dim=1) / seen.sum(dim=1).clamp(min=1)
-    alone = seen.any(dim=1)  # 0^(1/p) has no gradient
-    return torch.where(alone, torch.where(alone, mean, 1.0).pow(1 / power), 0.0)
+    positive = torch.where(seen, x, 0.0).clamp(min=_LEAST_POWER_BASE)
+    top = positive.detach().amax(dim=1, keepdim=True)  # powers of shares of it do not overflow
+    mean = ((positive / top).pow(power) * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
+    there = seen.any(dim=1)
+    root = torch.where(there, mean, 1.0).pow(1 / power)  # of 0 it would have no gradient
+    return torch.where(there, top[:, 0] * root, 0.0)
 
 
 def pool_time(x: Tensor, mask: Tensor, pool: Pool) -> Tensor:

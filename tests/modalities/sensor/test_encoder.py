@@ -160,7 +160,7 @@ def test_pools_by_hand() -> None:
 
 @pytest.mark.parametrize(("exponent", "expected"), [(3.0, 14 ** (1 / 3)), (1.0, 2.0), (0.5, 2.0), (200.0, 3.0)])
 def test_generalized_mean_lies_between_mean_and_maximum(exponent: float, expected: float) -> None:
-    x, mask = torch.tensor([[[1.0], [3.0], [99.0]]], dtype=torch.float64), torch.tensor([[True, True, False]])
+    x, mask = torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([[True, True, False]])
 
     assert generalized_mean(x, mask, torch.tensor(exponent)).item() == pytest.approx(expected, rel=0.01)
 
