@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from jobs._run_folder import RunFolder, read_json, write_json
 from jobs.assemble import Dataset, source_of
 from jobs.pretrained import recorded_recipe
-from pipeline.data.manifest import StreamEntry, load_manifest
+from pipeline.data.manifest import StreamEntry, load_manifest, stream_folder
 from pipeline.data.verify import damaged_fitted_files
 from pipeline.errors import OutputError, Problems
 
@@ -18,12 +18,19 @@ Streams = dict[str, StreamEntry]
 
 def keep_streams(folder: Path, dataset: Dataset) -> None:
     """Record the streams that encoders are about to be trained on; the data set may be gone when they are used."""
-    for entry in dataset.manifest.streams.values():
-        for name in entry.files:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(dataset.folder / name, folder / name)
-    entries = {name: entry.model_dump(mode="json", by_alias=True) for name, entry in dataset.manifest.streams.items()}
-    write_json(folder / STREAMS_NAME, entries)
+    entries = {name: _kept(folder, dataset, name) for name in dataset.schemas}
+    write_json(folder / STREAMS_NAME, {n: entry.model_dump(mode="json", by_alias=True) for n, entry in entries.items()})
+
+
+def _kept(folder: Path, dataset: Dataset, stream: str) -> StreamEntry:
+    """The entry of a stream, whose fitted files are copied to where a stream of its name has them."""
+    files = {}
+    for relative, digest in dataset.fitted_files(stream).items():
+        place = stream_folder(folder, stream) / relative
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(dataset.fitted[stream] / relative, place)
+        files[place.relative_to(folder).as_posix()] = digest
+    return dataset.entry(stream).model_copy(update={"files": files})
 
 
 def trained_streams(pretrained: RunFolder) -> tuple[Streams, Path]:

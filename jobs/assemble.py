@@ -1,7 +1,7 @@
 """From a recipe to the parts the pipeline works with: data set, codecs, modalities, order, task."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ class Dataset:
     """An ingested data set opened for reading.
 
     By stream: schemas and statistics of what encoders read, and fitted, the folder of the files that its codec learned.
+    aliases: further streams, name -> stream that the data set stores.
     """
 
     source: ShardSource
@@ -45,6 +46,17 @@ class Dataset:
     statistics: dict[str, Statistics]
     fitted: dict[str, Path]
     reader: ShardReader
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def entry(self, stream: str) -> StreamEntry:
+        """What the manifest says of a stream, or of the one that it is an alias of."""
+        return self.manifest.streams[self.aliases.get(stream, stream)]
+
+    def fitted_files(self, stream: str) -> dict[str, str]:
+        """Path below `fitted` -> sha256 of the files that a stream's codec learned on this data set."""
+        stored = stream_folder(self.folder, self.aliases.get(stream, stream))
+        files = self.entry(stream).files
+        return {(self.folder / path).relative_to(stored).as_posix(): digest for path, digest in files.items()}
 
     @property
     def folder(self) -> Path:
@@ -70,22 +82,38 @@ def shards_at(place: Path | DatasetUrl, data: DataConfig, *, readers: int = 1) -
     return connect(remote, CacheConfig(folder, int(data.cache_gib * (1 << 30)), readers))
 
 
-def open_dataset(place: ShardSource | Path) -> Dataset:
-    """Open a data set; a folder stands for the shards in it. Raises DataError where it is missing or damaged."""
+def open_dataset(place: ShardSource | Path, aliases: Mapping[str, str] | None = None) -> Dataset:
+    """Open a data set; a folder stands for the shards in it. aliases: of the recipe.
+
+    Raises DataError where it is missing or damaged, ConfigError for an alias of a stream that it has not.
+    """
     source = shard_source(place)
     folder = source.folder
     manifest = load_manifest(folder)
     index = load_index(folder, manifest)
     if damaged := damaged_fitted_files(folder, manifest.streams):
         raise Problems(list(damaged))
+    codecs, aliases = codecs_of(folder, manifest), aliases or {}
+    for name, of in aliases.items():
+        if of not in manifest.streams:
+            raise _no_stream(of, f"streams.{name}.of", manifest.streams)
+    stored = {name: name for name in manifest.streams} | {**aliases}
+    index = index.with_aliases(aliases)
     return Dataset(
         source,
         manifest,
         index,
-        schemas={name: schema_of(name, entry) for name, entry in manifest.streams.items()},
-        statistics={name: entry.statistics for name, entry in manifest.streams.items()},
-        fitted={name: stream_folder(folder, name) for name in manifest.streams},
-        reader=ShardReader(source, manifest, index, codecs_of(folder, manifest)),
+        schemas={name: schema_of(of, manifest.streams[of]) for name, of in stored.items()},
+        statistics={name: manifest.streams[of].statistics for name, of in stored.items()},
+        fitted={name: stream_folder(folder, of) for name, of in stored.items()},
+        reader=ShardReader(source, manifest, index, {name: codecs[of] for name, of in stored.items()}),
+        aliases=aliases,
+    )
+
+
+def _no_stream(name: str, key: str, known: Iterable[str]) -> ConfigError:
+    return ConfigError(
+        f"the data set has no stream {name}", code="CONFIG_STREAM", field=key, expected=sorted(known), got=name
     )
 
 
@@ -119,13 +147,7 @@ def build_modalities(recipe: Recipe, dataset: Dataset, *, seed: int) -> dict[str
     built = {}
     for name, stream in recipe.streams.items():
         if name not in dataset.schemas:
-            raise ConfigError(
-                f"the data set has no stream {name}",
-                code="CONFIG_STREAM",
-                field=f"streams.{name}",
-                expected=sorted(dataset.schemas),
-                got=name,
-            )
+            raise _no_stream(name, f"streams.{name}", dataset.schemas)
         schema = dataset.schemas[name]
         if schema.kind != stream.kind:
             raise ConfigError(

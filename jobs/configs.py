@@ -222,6 +222,16 @@ class Recipe(Config):
             fix="name a folder in data.path, and copy it there afterwards",
         )
 
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Stream -> stream of the data set that it takes, where their names differ."""
+        return {name: of for name, stream in self.streams.items() if (of := stream.of) is not None and of != name}
+
+    def distinct_streams(self) -> list[str]:
+        """Streams without those that take what one before them takes."""
+        found = {self.aliases.get(name, name): name for name in reversed(self.streams)}
+        return [name for name in self.streams if name in found.values()]
+
     def places(self) -> list[Path | DatasetUrl]:
         """The data sets that pretraining reads; the first is also the one that is evaluated."""
         return [self.place] if self.data.mix is None else [parse_place(part.path) for part in self.data.mix]

@@ -42,13 +42,13 @@ class Embedder:
         self.plan = plan
         recipe = build_config(Recipe, dict(plan.recipe))
         folder = RunFolder(recipe.folder)
-        own = transfer(recipe, folder, open_dataset(source_of(recipe))).dataset
+        own = transfer(recipe, folder, open_dataset(source_of(recipe), recipe.aliases)).dataset
         torch.set_num_threads(1)  # the processes share the machine
         self.streams = list(recipe.streams)
         self.encoders: nn.ModuleDict = encoders_of(recipe, own, pretrained_encoders(recipe, folder))
         table = encoded_features(self.encoders, own, path=folder.stage("probe") / "features.parquet")
         self.fusion: Fusion = fit_fusion(table, self.streams, train=own.index.rows("train"))
-        found = open_dataset(source_of(build_config(Recipe, dict(plan.dataset))))
+        found = open_dataset(source_of(build_config(Recipe, dict(plan.dataset))), recipe.aliases)
         self.transfer = transfer(recipe, folder, found)
         self.dataset: Dataset = self.transfer.dataset
         self.hash = f"{encoder_hash(self.encoders)}:{self.dataset.manifest.sha256}"

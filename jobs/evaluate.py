@@ -29,7 +29,7 @@ def evaluate(context: Context) -> Result:
         return {"skipped": "the recipe has no label", "metrics": {}}
     torch.set_num_threads(max(1, recipe.pretrain.threads * recipe.pretrain.workers))
     tables = stored_tables(context.folder)
-    dataset = open_dataset(source_of(recipe))
+    dataset = open_dataset(source_of(recipe), recipe.aliases)
     again = probe_figures(recipe, dataset, context.folder, tables).metrics()
     task = _task(recipe, dataset)
     evaluator = Evaluator(task, recipe.probed_subsets(), recipe.evaluate, recipe.seed)

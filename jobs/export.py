@@ -30,7 +30,6 @@ from jobs.transfer import transfer
 from jobs.tuned import tuned_classifier
 from modalities.spec import Config
 from pipeline.config import build_config
-from pipeline.data.manifest import stream_folder
 from pipeline.digest import sha256
 from pipeline.evaluate.fusion import fit_fusion
 from pipeline.evaluate.probe_config import Percent
@@ -74,7 +73,7 @@ def export(target: str, overrides: Sequence[str] = ()) -> Result:
     name, uri = config.name or recipe.name, tracking_uri(config.uri or recipe.tracking.uri)
     with folder.locked(), tempfile.TemporaryDirectory(dir=folder.stage("export"), prefix=".bundle-") as temporary:
         made = Path(temporary) / ARTIFACT
-        dataset = transfer(recipe, folder, open_dataset(source_of(recipe))).dataset
+        dataset = transfer(recipe, folder, open_dataset(source_of(recipe), recipe.aliases)).dataset
         bundle = _write_bundle(made, recipe, folder, dataset, config)
         digest = _digest(made)
         card = model_card(recipe, folder, dataset.manifest, bundle, uri=f"models:/{name}@{config.alias}")
@@ -127,9 +126,8 @@ def _named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _write_files(target: Path, recipe: Recipe, dataset: Dataset, encoders: nn.ModuleDict) -> None:
     """What codecs fitted, and the architecture of public weights, which must not be fetched where the model serves."""
     for name, stream in recipe.streams.items():
-        fitted, files = stream_folder(dataset.folder, name), stream_files(target, name)
-        for path in sorted(dataset.manifest.streams[name].files):
-            relative = (dataset.folder / path).relative_to(fitted)
+        files = stream_files(target, name)
+        for relative in sorted(dataset.fitted_files(name)):
             place = files / relative
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(dataset.fitted[name] / relative, place)

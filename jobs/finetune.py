@@ -47,7 +47,7 @@ def finetune(context: Context) -> Result:
     recipe, config = context.recipe, context.recipe.finetune
     if config is None or recipe.label is None:
         return {"skipped": "the recipe has no finetune section or no label", "metrics": {}}
-    dataset = open_dataset(source_of(recipe))
+    dataset = open_dataset(source_of(recipe), recipe.aliases)
     audit_pretraining(recipe, dataset, pretraining_of(recipe, context.folder))
     tensors, moved = pretrained_encoders(recipe, context.folder), transfer(recipe, context.folder, dataset)
     moved.show(Console())

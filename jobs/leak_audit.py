@@ -56,7 +56,7 @@ def _compared(recipe: Recipe, dataset: Dataset) -> list[str]:
     """
     if dataset.manifest.split.rule.get("allow_duplicates"):
         return []
-    return [name for name in recipe.streams if dataset.schemas[name].kind != "text"]
+    return [name for name in recipe.distinct_streams() if dataset.schemas[name].kind != "text"]
 
 
 def audit_pretraining(recipe: Recipe, dataset: Dataset, pretrained: RunFolder) -> list[str]:
@@ -70,7 +70,10 @@ def audit_pretraining(recipe: Recipe, dataset: Dataset, pretrained: RunFolder) -
         manifests = [load_manifest(source.folder) for source in sources]
         if dataset.manifest.sha256 == manifests[0].sha256 and len(manifests) == 1:
             return []
-        seen = [load_index(s.folder, manifest) for s, manifest in zip(sources, manifests, strict=True)]
+        seen = [
+            load_index(s.folder, manifest).with_aliases(other.aliases)
+            for s, manifest in zip(sources, manifests, strict=True)
+        ]
     except (DataError, StorageError) as error:
         return [f"What the encoders of {pretrained.path} have seen cannot be checked against the test split: {error}"]
     leaks: list[LeakError] = []

@@ -50,7 +50,7 @@ def _use(bundle: Bundle, uri: str) -> Iterator[str]:
 
 def _inputs(bundle: Bundle) -> Iterator[str]:
     yield "## Streams"
-    yield "\n".join(f"- `{name}`: {_asked(known.schema_)}" for name, known in bundle.streams.items())
+    yield "\n".join(f"- `{name}`: {_asked(known.schema_)}" for name, known in bundle.asked.items())
     yield f"At most {bundle.max_samples} samples a request. Refusals are typed, have status 400 and quote no data."
 
 

@@ -38,7 +38,7 @@ def requirements(bundle: Bundle) -> list[str]:
 
 def input_example(bundle: Bundle) -> list[dict[str, object]]:
     """A request that shows the form of every stream and is nobody's data."""
-    return [{name: example_of(known.schema_, known.statistics) for name, known in bundle.streams.items()}]
+    return [{name: example_of(known.schema_, known.statistics) for name, known in bundle.asked.items()}]
 
 
 def save_model(source: Path, target: Path, bundle: Bundle, *, card: str, digest: str) -> None:

@@ -235,7 +235,7 @@ def _leave_pseudo_labels(task: Pretraining, folder: Path) -> None:
 
 def _open(recipe: Recipe, data: Path | DatasetUrl) -> list[Dataset]:
     """The data set in `data`, and the further ones of a mixture."""
-    return [open_dataset(source_of(recipe, place)) for place in (data, *recipe.places()[1:])]
+    return [open_dataset(source_of(recipe, place), recipe.aliases) for place in (data, *recipe.places()[1:])]
 
 
 def _task(recipe: Recipe, datasets: list[Dataset], worker: Worker, device: torch.device) -> Pretraining:

@@ -52,7 +52,7 @@ def probe(context: Context) -> Result:
     if recipe.label is None and not pseudo_labels_path(context.folder).exists():
         return {"skipped": "the recipe has no label", "metrics": {}}
     torch.set_num_threads(max(1, recipe.pretrain.threads * recipe.pretrain.workers))
-    dataset = open_dataset(source_of(recipe))
+    dataset = open_dataset(source_of(recipe), recipe.aliases)
     if recipe.label is None:
         return _without_label(context, dataset)
     audit_splits(recipe, dataset)

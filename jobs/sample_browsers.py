@@ -37,7 +37,7 @@ def sample_browsers(recipe: Recipe, study: ClusterStudy, retrievals: Sequence[Re
     chosen = {space: clusters for space, clusters in study.chosen.items() if clusters}
     if not chosen and not retrievals:
         return SampleBrowsers()
-    dataset = open_dataset(source_of(recipe))
+    dataset = open_dataset(source_of(recipe), recipe.aliases)
     with dataset.reader:
         try:
             return SampleBrowsers(
@@ -50,7 +50,7 @@ def sample_browsers(recipe: Recipe, study: ClusterStudy, retrievals: Sequence[Re
 
 def _clusters(recipe: Recipe, dataset: Dataset, space: str, clusters: Sequence[ChosenCluster]) -> ClusterBrowser:
     idx = [sample for cluster in clusters for sample in cluster.idx]
-    return ClusterBrowser(space, clusters, _names(recipe, dataset, idx), _streams(dataset, idx, list(recipe.streams)))
+    return ClusterBrowser(space, clusters, _names(recipe, dataset, idx), _streams(dataset, idx, recipe.distinct_streams()))
 
 
 def _retrieval(recipe: Recipe, dataset: Dataset, found: RetrievalExamples) -> RetrievalBrowser:

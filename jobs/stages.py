@@ -79,7 +79,7 @@ def _pretrain(context: Context) -> Result:
     recipe, folder = context.recipe, context.folder
     write_recipe(folder.stage("pretrain"), to_json(recipe.absolute()))
     keep_shards(folder.stage("pretrain"), _manifests(recipe))
-    dataset = open_dataset(source_of(recipe))
+    dataset = open_dataset(source_of(recipe), recipe.aliases)
     keep_streams(folder.stage("pretrain"), dataset)
     check_columns(recipe, dataset.manifest, dataset.index)
     context.spool.dataset(name=dataset.manifest.name, digest=dataset.manifest.sha256, source=str(dataset.source))

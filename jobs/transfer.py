@@ -73,7 +73,7 @@ class _Stream:
 def _changed(dataset: Dataset, name: str, entry: StreamEntry, fitted: Path, pretrained: RunFolder) -> _Stream | None:
     """None where nothing changes: an equal stream, or pixels."""
     stored, trained = dataset.schemas[name], schema_of(name, entry)
-    if trained == stored and sorted(entry.files.values()) == sorted(dataset.manifest.streams[name].files.values()):
+    if trained == stored and sorted(entry.files.values()) == sorted(dataset.entry(name).files.values()):
         return None
     match stored, trained:
         case SensorSchema(), SensorSchema():

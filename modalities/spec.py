@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from modalities.draws import Draws
@@ -28,6 +28,14 @@ class Config(BaseModel):
         use_attribute_docstrings=True,
         allow_inf_nan=False,
     )
+
+
+class StreamConfig(Config):
+    """What every stream of a recipe can be told."""
+
+    of: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]*$")
+    """Stream of the data set whose signals it takes; None: the one of its own name. So one recording can have several
+    views and encoders, such as of its course in time and of its spectrum."""
 
 
 class SignalError(ValueError):

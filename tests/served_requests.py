@@ -52,7 +52,7 @@ class TrainingTime:
 
     def __init__(self, folder: Path) -> None:
         self.recipe, self.folder = finished_run(str(folder))
-        self.dataset: Dataset = open_dataset(source_of(self.recipe))
+        self.dataset: Dataset = open_dataset(source_of(self.recipe), self.recipe.aliases)
         self.streams = list(self.recipe.streams)
         self.encoders = encoders_of(self.recipe, self.dataset, pretrained_encoders(self.recipe, self.folder))
         self.table = encoded_features(self.encoders, self.dataset, path=self.folder.stage("probe") / "features.parquet")
@@ -68,7 +68,7 @@ class TrainingTime:
         stored = self.payloads(idx, kept)
         return [
             {
-                name: stated(self.dataset.schemas[name], payload)
+                self.recipe.aliases.get(name, name): stated(self.dataset.schemas[name], payload)
                 for name in self.streams
                 if (payload := stored[name][row]) is not None
             }

@@ -81,6 +81,14 @@ class Bundle(Config):
     weights_sha256: str
     """Hash of `model.safetensors`."""
 
+    @property
+    def asked(self) -> dict[str, BundledStream]:
+        """By what a sample of a request calls it: the first of the streams that read it."""
+        found: dict[str, BundledStream] = {}
+        for name, known in self.streams.items():
+            found.setdefault(known.stream.of or name, known)
+        return found
+
 
 def stream_files(folder: Path, stream: str) -> Path:
     """Where the fitted files of a stream lie in the folder of a model."""
@@ -96,7 +104,8 @@ def load_model(folder: Path) -> ServedModel:
     for name in bundle.streams:
         modality = _modality(folder, bundle, name)
         encoders[name] = modality.encoder
-        streams[name] = ServedStream(partial(parse_raw, bundle.streams[name].schema_), modality.codec)
+        known = bundle.streams[name]
+        streams[name] = ServedStream(known.stream.of or name, partial(parse_raw, known.schema_), modality.codec)
     frozen = nn.ModuleDict(encoders)
     load_weights(frozen, _below("encoders.", tensors))
     fusion = Fusion.from_tensors(tuple(bundle.streams), _below("fusion.", tensors))

@@ -7,10 +7,10 @@ from modalities.compose import Compose
 from modalities.image.augment import AnyImageTransform, ColourJitter, Greyscale, ResizedCrop
 from modalities.image.codec import ImageCodec, ImageSchema
 from modalities.image.encoder import AnyImageEncoder, VisionTransformer
-from modalities.spec import Config, Modality, Statistics
+from modalities.spec import Modality, Statistics, StreamConfig
 
 
-class ImageStream(Config):
+class ImageStream(StreamConfig):
     """Augmentation and encoder of one image stream."""
 
     kind: Literal["image"] = "image"

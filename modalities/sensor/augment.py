@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from modalities.sensor.amplitude import ChannelDropout, FrequencyMask, Jitter, Negation, Rotation, Scaling, TimeMask
+from modalities.sensor.frequency import FrequencyPerturbation
 from modalities.sensor.timing import CropResize, Permutation, Reversal, TimeShift, TimeWarp
 from modalities.sensor.tsaug_recipe import TsaugRecipe
 
@@ -16,6 +17,7 @@ AnySensorTransform = Annotated[
     | ChannelDropout
     | TimeMask
     | FrequencyMask
+    | FrequencyPerturbation
     | CropResize
     | TimeWarp
     | Permutation

@@ -6,5 +6,6 @@ from pydantic import Field
 
 from modalities.sensor.patch_transformer import PatchTransformer
 from modalities.sensor.resnet import ResNet
+from modalities.sensor.spectrum import Spectrum
 
-AnySensorEncoder = Annotated[ResNet | PatchTransformer, Field(discriminator="kind")]
+AnySensorEncoder = Annotated[ResNet | PatchTransformer | Spectrum, Field(discriminator="kind")]

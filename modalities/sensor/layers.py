@@ -12,10 +12,11 @@ from modalities.sensor.masking import observed_mask
 from modalities.spec import Encoded, Signal, Statistics
 
 Derived = Literal["magnitude", "difference"]
-Pool = Literal["mean", "max", "std"]
+Pool = Literal["mean", "max", "std", "gem"]
 
 _CLIP = 20.0  # deviations; a faulty reading must not swamp a window
 _EPSILON = 1e-5
+_LEAST_POWER_BASE = 1e-6  # generalised means are of positive numbers
 
 
 class Normalize(nn.Module):
@@ -90,13 +91,15 @@ class PoolHead(nn.Module):
     """Linear map of every position to D features, each of which is pooled over one part of time in one way.
 
     The features are split evenly over `segments` equal parts of the observed length and, within each, over `pools`
-    (mean, maximum or standard deviation over real positions), so pooled and sequence features have the same width.
-    One segment forgets when something happened; several keep the coarse course of time.
+    (mean, maximum, standard deviation or generalised mean over real positions), so pooled and sequence features have
+    the same width. One segment forgets when something happened; several keep the coarse course of time. The exponent of
+    generalised means is learned, from 3 on (arXiv 1711.02512; AGW, arXiv 2001.04193).
     """
 
     def __init__(self, width: int, features: int, *, pools: tuple[Pool, ...], segments: int) -> None:
         super().__init__()
         self.pools, self.segments, self.linear = pools, segments, nn.Linear(width, features)
+        self.exponent = nn.Parameter(torch.tensor(3.0)) if "gem" in pools else None
 
     def forward(self, x: Tensor, mask: Tensor) -> Encoded:
         """x (B, S, width), mask (B, S)."""
@@ -105,8 +108,13 @@ class PoolHead(nn.Module):
         pooled = []
         for number, own in enumerate(segment_masks(mask, self.segments)):
             mine = parts[number * len(self.pools) : (number + 1) * len(self.pools)]
-            pooled += [pool_time(part, own, pool) for part, pool in zip(mine, self.pools, strict=True)]
+            pooled += [self._pool(part, own, pool) for part, pool in zip(mine, self.pools, strict=True)]
         return Encoded(torch.cat(pooled, dim=1), sequence, mask)
+
+    def _pool(self, x: Tensor, mask: Tensor, pool: Pool) -> Tensor:
+        if pool == "gem" and self.exponent is not None:
+            return generalized_mean(x, mask, self.exponent)
+        return pool_time(x, mask, pool)
 
 
 def check_head(features: int, *, pools: tuple[Pool, ...], segments: int) -> None:
@@ -121,6 +129,20 @@ def segment_masks(mask: Tensor, segments: int) -> list[Tensor]:
     length = (mask * (steps + 1)).amax(dim=1, keepdim=True).clamp(min=1)
     number = steps * segments // length
     return [mask & (number == segment) for segment in range(segments)]
+
+
+def generalized_mean(x: Tensor, mask: Tensor, exponent: Tensor) -> Tensor:
+    """(B, S, D) -> (B, D): (mean of max(x, 1e-6)^p)^(1/p) over the positions of mask (B, S); 0 where a sample has none.
+
+    exponent: p, a scalar; below 1 it counts as 1, where this is the mean. The larger p, the nearer to the maximum.
+    """
+    power, seen = exponent.clamp(min=1.0), mask[:, :, None]
+    positive = torch.where(seen, x, 0.0).clamp(min=_LEAST_POWER_BASE)
+    top = positive.detach().amax(dim=1, keepdim=True)  # powers of shares of it do not overflow
+    mean = ((positive / top).pow(power) * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
+    there = seen.any(dim=1)
+    root = torch.where(there, mean, 1.0).pow(1 / power)  # of 0 it would have no gradient
+    return torch.where(there, top[:, 0] * root, 0.0)
 
 
 def pool_time(x: Tensor, mask: Tensor, pool: Pool) -> Tensor:

@@ -35,7 +35,7 @@ class ResNet(Config):
     features: int = Field(default=384, ge=1)
     """Size D of the features."""
     pools: tuple[Pool, ...] = Field(default=("mean", "max", "std"), min_length=1)
-    """How features are pooled over time; the features are split evenly."""
+    """How features are pooled over time, `gem` by a generalised mean; the features are split evenly."""
     segments: int = Field(default=1, ge=1)
     """Equal parts of the observed length that are pooled apart; more than one keeps the coarse order of events."""
     derived: tuple[Derived, ...] = ()

@@ -11,10 +11,10 @@ from modalities.sensor.encoder import AnySensorEncoder
 from modalities.sensor.recognisable import recognisable
 from modalities.sensor.resnet import ResNet
 from modalities.sensor.timing import CropResize
-from modalities.spec import Config, Modality, Statistics
+from modalities.spec import Modality, Statistics, StreamConfig
 
 
-class SensorStream(Config):
+class SensorStream(StreamConfig):
     """Augmentation and encoder of one sensor stream."""
 
     kind: Literal["sensor"] = "sensor"

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Literal
 
 from modalities.compose import Compose
-from modalities.spec import Config, Modality, Statistics
+from modalities.spec import Modality, Statistics, StreamConfig
 from modalities.text.augment import AnyTextTransform, TokenDropout
 from modalities.text.codec import TextCodec, TextSchema
 from modalities.text.encoder import AnyTextEncoder, Bert
 from modalities.text.tokenizer import TRAINED_SPECIALS, special_tokens
 
 
-class TextStream(Config):
+class TextStream(StreamConfig):
     """Augmentation and encoder of one text stream."""
 
     kind: Literal["text"] = "text"

@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +73,10 @@ class Index:
     def present(self, stream: str) -> np.ndarray:
         """(N,) bool, True where the sample has the stream."""
         return self.stream(stream).size >= 0
+
+    def with_aliases(self, aliases: Mapping[str, str]) -> "Index":
+        """With further streams, name -> stream whose payloads they are. Raises DataError for one that there is not."""
+        return replace(self, streams={**self.streams, **{name: self.stream(of) for name, of in aliases.items()}})
 
     def stream(self, name: str) -> StreamColumns:
         """Positions of one stream. Raises DataError for unknown names."""

@@ -17,8 +17,12 @@ _SHOWN_LETTERS = 40
 
 @dataclass(frozen=True)
 class ServedStream:
-    """parse: JSON value -> raw value, as ingest would have found it; codec: raw value -> stored bytes -> signal."""
+    """parse: JSON value -> raw value, as ingest would have found it; codec: raw value -> stored bytes -> signal.
 
+    of: what a sample calls it, as the data set did.
+    """
+
+    of: str
     parse: Parse
     codec: Codec
 
@@ -29,14 +33,14 @@ def read_samples(samples: object, streams: Mapping[str, ServedStream], *, limit:
     Raises DataError naming sample and stream: too many samples, an unknown stream, one that does not fit its schema, a
     sample without any.
     """
-    found = _checked(samples, limit)
+    found, asked = _checked(samples, limit), sorted({stream.of for stream in streams.values()})
     payloads: dict[str, list[bytes | None]] = {name: [] for name in streams}
     for number, sample in enumerate(found):
-        _check_names(number, sample, streams)
+        _check_names(number, sample, asked)
         for name, stream in streams.items():
-            value = sample.get(name)
-            payloads[name].append(None if value is None else _stored(number, name, stream, value))
-    return {name: _decoded(name, stream, payloads[name]) for name, stream in streams.items()}
+            value = sample.get(stream.of)
+            payloads[name].append(None if value is None else _stored(number, stream, value))
+    return {name: _decoded(stream, payloads[name]) for name, stream in streams.items()}
 
 
 def _checked(samples: object, limit: int) -> Sequence[Mapping[str, object]]:
@@ -57,7 +61,7 @@ def _checked(samples: object, limit: int) -> Sequence[Mapping[str, object]]:
     return samples
 
 
-def _check_names(number: int, sample: Mapping[str, object], streams: Mapping[str, ServedStream]) -> None:
+def _check_names(number: int, sample: Mapping[str, object], streams: Sequence[str]) -> None:
     unknown = next((name for name in sample if name not in streams), None)
     if unknown is not None:
         near = difflib.get_close_matches(str(unknown)[:_SHOWN_LETTERS], streams, n=1)
@@ -65,27 +69,27 @@ def _check_names(number: int, sample: Mapping[str, object], streams: Mapping[str
             "the model has no such stream",
             code="DATA_FIELD",
             number=number,
-            expected=sorted(streams),
+            expected=[*streams],
             got=str(unknown)[:_SHOWN_LETTERS],
             fix=f"did you mean {near[0]!r}?" if near else "leave it out",
         )
     if all(value is None for value in sample.values()):
         message, fix = "the sample has no stream at all", "give one stream or more"
-        raise _refused(message, code="DATA_MISSING_MODALITY", number=number, expected=sorted(streams), fix=fix)
+        raise _refused(message, code="DATA_MISSING_MODALITY", number=number, expected=[*streams], fix=fix)
 
 
-def _stored(number: int, name: str, stream: ServedStream, value: object) -> bytes:
+def _stored(number: int, stream: ServedStream, value: object) -> bytes:
     try:
         return stream.codec.encode(stream.parse(value))
     except SignalError as error:
-        raise _refusal(error, number, name) from None
+        raise _refusal(error, number, stream.of) from None
 
 
-def _decoded(name: str, stream: ServedStream, payloads: list[bytes | None]) -> Signal:
+def _decoded(stream: ServedStream, payloads: list[bytes | None]) -> Signal:
     try:
         return stream.codec.decode(payloads)
     except SignalError as error:
-        raise _refusal(error, error.row, name) from None
+        raise _refusal(error, error.row, stream.of) from None
 
 
 def _refusal(error: SignalError, number: int | None, stream: str) -> DataError:

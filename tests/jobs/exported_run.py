@@ -30,9 +30,9 @@ class Exported:
     version: str
 
 
-def finished(folder: Path) -> Path:
+def finished(folder: Path, *overrides: str) -> Path:
     """A run folder below `folder` with a data set, a pretraining and a fine-tuning."""
-    recipe = load_config(Recipe, RECIPE, [*SHORT, *TUNED, f"out={folder}/run"])
+    recipe = load_config(Recipe, RECIPE, [*SHORT, *TUNED, f"out={folder}/run", *overrides])
     run, spool = RunFolder(folder / "run"), Spool(folder / "spool.jsonl")
     for stage in ("ingest", "pretrain", "finetune"):
         finish(Context(recipe, run, spool, spool), stage)

@@ -6,9 +6,10 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from modalities.sensor.encoder import AnySensorEncoder
-from modalities.sensor.layers import MaskedGroupNorm, PoolHead, pool_time, segment_masks
+from modalities.sensor.layers import MaskedGroupNorm, PoolHead, generalized_mean, pool_time, segment_masks
 from modalities.sensor.patch_transformer import PatchTransformer
 from modalities.sensor.resnet import ResNet
+from modalities.sensor.spectrum import Spectrum
 from modalities.spec import Config, Signal
 from tests.modalities.sensor.sensor_batches import SCHEMA, STATISTICS, batch
 
@@ -16,7 +17,10 @@ CONFIGS: list[Config] = [
     ResNet(widths=(16, 24), strides=(2, 2), blocks_per_stage=2, groups=4, features=12),
     ResNet(widths=(16, 16), strides=(4, 3), groups=4, features=12, derived=("magnitude", "difference")),
     ResNet(widths=(16, 16), strides=(2, 2), groups=4, features=12, pools=("mean", "std"), segments=3),
+    ResNet(widths=(16, 16), strides=(2, 2), groups=4, features=12, pools=("gem", "max"), segments=2),
     PatchTransformer(patch=8, width=16, depth=2, heads=2, features=12),
+    Spectrum(network=ResNet(widths=(16, 16), strides=(2, 2), groups=4, features=12)),
+    Spectrum(network=PatchTransformer(patch=4, width=16, depth=2, heads=2, features=12)),
     PatchTransformer(patch=5, width=16, depth=1, heads=2, features=12, derived=("magnitude", "difference")),
 ]
 every = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.kind)
@@ -152,6 +156,28 @@ def test_pools_by_hand() -> None:
     assert pool_time(x, mask, "mean").item() == 2.0
     assert pool_time(x, mask, "max").item() == 3.0
     assert pool_time(x, mask, "std").item() == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(("exponent", "expected"), [(3.0, 14 ** (1 / 3)), (1.0, 2.0), (0.5, 2.0), (200.0, 3.0)])
+def test_generalized_mean_lies_between_mean_and_maximum(exponent: float, expected: float) -> None:
+    x, mask = torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([[True, True, False]])
+
+    assert generalized_mean(x, mask, torch.tensor(exponent)).item() == pytest.approx(expected, rel=0.01)
+
+
+def test_generalized_mean_has_finite_gradients_of_negative_numbers_and_of_nothing() -> None:
+    x = torch.tensor([[[-1.0], [2.0]], [[5.0], [5.0]]], requires_grad=True)
+    exponent, mask = torch.tensor(3.0, requires_grad=True), torch.tensor([[True, True], [False, False]])
+
+    pooled = generalized_mean(x, mask, exponent)
+    pooled.sum().backward()
+
+    assert pooled[1].item() == 0
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+    assert x.grad[1].eq(0).all()
+    assert exponent.grad is not None
+    assert exponent.grad.isfinite()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def parse(value: object) -> np.ndarray:
     return np.array(value)
 
 
-STREAMS = {"left": ServedStream(parse, ToyCodec()), "right": ServedStream(parse, ToyCodec())}
+STREAMS = {"left": ServedStream("left", parse, ToyCodec()), "right": ServedStream("right", parse, ToyCodec())}
 SERIES = [[1.0, 2.0]] * CHANNELS
 
 
