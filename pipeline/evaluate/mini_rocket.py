@@ -1,8 +1,8 @@
 """MiniRocket features of a sensor stream: a control that an encoder has to beat.
 
-Dempster et al., arXiv 2012.08791, for several channels as its authors extend it: 84 kernels of length 9 with six weights
--1 and three 2, dilated, each over a random subset of channels; the features are the shares of time in which a
-convolution exceeds a bias, and the biases are quantiles of the convolutions of training series.
+Dempster et al., arXiv 2012.08791, for several channels as its authors extend it: 84 kernels of length 9 with six
+weights of -1 and three of 2, dilated, each over a random subset of channels. Features are shares of time in which a
+convolution exceeds a bias; the biases are quantiles of convolutions of training series.
 
 Beyond the paper: channels are standardised by training rows (a large unit would drown the others), gaps are
 interpolated, and a sample counts over its own length alone, after which it is 0.
