@@ -74,14 +74,14 @@ class Gain(BaseModel):
         where = f"at {self.percent:g} % labels"
         if self.shots is not None:
             where = f"with {self.shots} labelled sample{'s' * (self.shots > 1)} per class"
+        for_what = {"linear": "", "finetune": " for fine-tuning"}.get(self.method, f" for {self.target}")
         points = f"{self._difference()} over {TITLES.get(self.control, self.control).lower()}"
         if self.low is None or self.high is None:
             return (
-                f"no interval {where}: {points}, but the test split has {self.num_groups} group"
+                f"no interval{for_what} {where}: {points}, but the test split has {self.num_groups} group"
                 f"{'s' * (self.num_groups != 1)}, and fewer than {LEAST_GROUPS} cannot tell a difference from chance"
             )
         claims = {"helps": "pretraining helps", "worse": "pretraining is worse"}
-        for_what = {"linear": "", "finetune": " for fine-tuning"}.get(self.method, f" for {self.target}")
         claim = claims.get(self.finding, "no difference shown") + for_what
         low, high = (f"{v:.3f}" if self.method == "regression" else f"{100 * v:.1f}" for v in (self.low, self.high))
         return f"{claim} {where}: {points} (95 % interval {low} to {high})"

@@ -40,7 +40,6 @@ def with_tags(folder: Path) -> list[str]:
 @pytest.mark.parametrize("label", ["activity", "null"])
 def test_tags_are_probed_beside_the_controls(tmp_path: Path, label: str) -> None:
     context = context_of(tmp_path / "run", *with_tags(tmp_path / "run"), f"label={label}")
-    (context.folder.path / "ingest" / "result.json").unlink()
     for stage in ("ingest", "pretrain", "probe"):
         finish(context, stage)
 
