@@ -64,6 +64,13 @@ def _compared(target: str) -> ComparedRun:
         raise OutputError(
             f"{folder.path} holds no finished probe", code="OUT_NO_PROBE", fix="run `kindred probe` on it first"
         )
+    if recipe.label is None:
+        raise OutputError(
+            f"{folder.path} has predicted no class: runs are compared by their label",
+            code="OUT_NO_PROBE",
+            field="label",
+            fix="compare runs whose recipe has a label",
+        )
     document = to_json(recipe)
     return ComparedRun(
         name=folder.path.name,

@@ -17,6 +17,7 @@ from pipeline.data.place import DatasetUrl, absolute, parse_place
 from pipeline.errors import ConfigError
 from pipeline.evaluate.evaluate_config import EvaluateConfig
 from pipeline.evaluate.finetune_config import FinetuneConfig
+from pipeline.evaluate.multi_label_config import MultiLabelConfig
 from pipeline.evaluate.probe_config import ProbeConfig
 from pipeline.evaluate.regression_config import RegressionConfig
 from pipeline.evaluate.sensor_statistics import SensorStatistics
@@ -183,7 +184,9 @@ class Recipe(Config):
     probe: ProbeConfig = ProbeConfig()
     """The probe stage."""
     regression: RegressionConfig | None = None
-    """Numbers that the probe stage predicts beside the label; None predicts none."""
+    """Numbers that the probe stage predicts, beside the label or without one; None predicts none."""
+    multi_label: MultiLabelConfig | None = None
+    """Sets of tags that the probe stage predicts, beside the label or without one; None predicts none."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """The evaluate stage, which reads what the probe stage stored."""
     handmade: dict[str, SensorStatistics] = Field(default_factory=dict)
@@ -247,6 +250,11 @@ class Recipe(Config):
         paths = {"mix": parts, "cache": cache, "path": path, "root": root}
         return self.model_copy(update={"data": self.data.model_copy(update=paths)})
 
+    @property
+    def is_probed(self) -> bool:
+        """Whether there is anything to predict from frozen features."""
+        return any(each is not None for each in (self.label, self.regression, self.multi_label))
+
     def probed_subsets(self) -> list[tuple[str, ...]]:
         """Stream combinations in report order; the last is every stream (`fused`)."""
         every = tuple(self.streams)
@@ -256,8 +264,8 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _known_names(self) -> "Recipe":
-        if self.regression is not None and self.label is None:
-            raise ValueError("regression needs a label beside it: the probe stage is skipped where label is null")
+        if self.probe.mini_rocket is not None and all(stream.kind != "sensor" for stream in self.streams.values()):
+            raise ValueError("probe.mini_rocket reads sensor streams, and there are none")
         if self.pretrained_streams and self.pretrained is None:
             raise ValueError("pretrained_streams needs pretrained, the run that these streams are of")
         named = {"pretrained_streams": tuple(self.pretrained_streams)} | {
@@ -277,8 +285,10 @@ class Recipe(Config):
         if (ingest := self.data.ingest) is None:
             return self
         targets = () if self.regression is None else self.regression.targets
+        tagged = () if self.multi_label is None else self.multi_label.targets
         for key, name, where, known in (
             *(("regression.targets", target, "labels", ingest.labels) for target in targets),
+            *(("multi_label.targets", target, "labels", ingest.labels) for target in tagged),
             ("label", self.label, "labels", ingest.labels),
             ("subject", self.subject, "groups", ingest.groups),
             ("evaluate.session", self.evaluate.session, "groups", ingest.groups),

@@ -12,10 +12,12 @@ from jobs._run_folder import numbers
 from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
 from jobs.probe_figures import probe_figures
+from jobs.sample_groups import sample_groups
 from jobs.stages import Context
 from jobs.stored_tables import stored_tables
+from pipeline.data.index import Index
 from pipeline.evaluate.evaluation import Evaluator
-from pipeline.evaluate.evaluation_task import EvaluationTask, group_codes
+from pipeline.evaluate.evaluation_task import Codes, EvaluationTask, group_codes
 from pipeline.evaluate.retrieval_examples import dump_examples, retrieval_examples
 
 _MAX_PAIRS = 2
@@ -25,7 +27,7 @@ Result = dict[str, JsonValue]
 def evaluate(context: Context) -> Result:
     """Metrics `evaluate/<group>/...`, among them every one of the probe stage anew, and reasons for those left out."""
     recipe = context.recipe
-    if recipe.label is None:
+    if not recipe.is_probed:
         return {"skipped": "the recipe has no label", "metrics": {}}
     torch.set_num_threads(max(1, recipe.pretrain.threads * recipe.pretrain.workers))
     tables = stored_tables(context.folder)
@@ -64,16 +66,24 @@ def _shown_pairs(recipe: Recipe) -> list[tuple[str, str]]:
 
 def _task(recipe: Recipe, dataset: Dataset) -> EvaluationTask:
     index, config = dataset.index, recipe.evaluate
-    identity = config.identity or recipe.subject or str(recipe.label)
-    known = index.groups.get(identity)
+    unknown = np.full(len(index), -1)
+    labels = unknown if recipe.label is None else index.labels(recipe.label)
     return EvaluationTask(
         train=index.rows("train"),
         test=index.rows("test"),
-        labels=index.labels(str(recipe.label)),
-        identities=index.labels(identity) if known is None else group_codes(known.astype(str)),
+        labels=labels,
+        identities=_identities(index, config.identity or recipe.subject, labels),
         records=index.record,
         sessions=index.record if config.session is None else group_codes(index.group(config.session).astype(str)),
-        groups=(index.key if recipe.subject is None else index.group(recipe.subject)).astype(np.str_),
+        groups=sample_groups(recipe, index),
         content={name: index.content(name) for name in recipe.streams},
         grouped=recipe.subject is not None,
     )
+
+
+def _identities(index: Index, name: str | None, labels: Codes) -> Codes:
+    """Of the group or label column, or the labels where none is named."""
+    if name is None:
+        return labels
+    known = index.groups.get(name)
+    return index.labels(name) if known is None else group_codes(known.astype(str))

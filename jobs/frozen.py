@@ -10,10 +10,12 @@ from torch import nn
 
 from jobs.assemble import Dataset, build_modalities
 from jobs.configs import Recipe
+from modalities.draws import derive_seed
 from pipeline.errors import TrainingHealthError
 from pipeline.evaluate.features import Features, extract, read_features, write_features
 from pipeline.evaluate.handmade import Extractor, handmade
 from pipeline.evaluate.image_statistics import ImageStatistics
+from pipeline.evaluate.mini_rocket import MiniRocket, MiniRocketConfig
 from pipeline.evaluate.sensor_statistics import SensorStatistics
 from pipeline.evaluate.weights import load_weights
 from pipeline.evaluate.words import Words
@@ -22,6 +24,7 @@ from pipeline.train.checkpoint import state_hash
 from pipeline.types import Batch
 
 BATCH = 256
+_FITTED = 1024  # training samples that MiniRocket takes its biases from
 
 
 def encoders_of(recipe: Recipe, dataset: Dataset, tensors: dict[str, torch.Tensor] | None) -> nn.ModuleDict:
@@ -66,6 +69,33 @@ def handmade_features(recipe: Recipe, dataset: Dataset, *, path: Path) -> Featur
     features = extract(_batches(dataset, every, list(extractors)), handmade(extractors))
     write_features(features, path, encoder_hash=f"handmade:{dataset.manifest.sha256}")
     return features
+
+
+def mini_rocket_features(
+    recipe: Recipe, dataset: Dataset, config: MiniRocketConfig, others: Features, *, path: Path
+) -> Features:
+    """MiniRocket features of sensor streams, fitted to training samples; other streams keep their hand-made ones.
+
+    Also into `path`; a table of earlier code or another configuration is written anew.
+    """
+    fitted = {}
+    for name in recipe.streams:
+        if dataset.schemas[name].kind == "sensor":
+            drawn = _drawn(dataset, name, seed=derive_seed(recipe.seed, "mini_rocket", name))
+            seed = derive_seed(recipe.seed, "mini_rocket", name, "kernels")
+            fitted[name] = MiniRocket.fit(dataset.reader.batch(drawn, streams=[name]).signals[name], config, seed=seed)
+    every = np.arange(dataset.manifest.num_samples)
+    found = extract(_batches(dataset, every, list(fitted)), handmade(fitted))
+    features = Features(others.idx, {**others.values, **found.values}, others.present)
+    write_features(features, path, encoder_hash=f"mini_rocket:{dataset.manifest.sha256}")
+    return features
+
+
+def _drawn(dataset: Dataset, stream: str, *, seed: int) -> NDArray[np.int64]:
+    """Training samples that have the stream, as many as biases need."""
+    rows = dataset.index.rows("train")
+    rows = rows[dataset.index.present(stream)[rows]]
+    return np.sort(np.random.default_rng(seed).choice(rows, size=min(_FITTED, len(rows)), replace=False))
 
 
 def _extractor(recipe: Recipe, dataset: Dataset, name: str, *, train: NDArray[np.int64]) -> Extractor:

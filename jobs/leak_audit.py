@@ -13,7 +13,7 @@ from pipeline.data.index import Index, load_index
 from pipeline.data.manifest import load_manifest
 from pipeline.data.verify_splits import disjoint_columns, split_leaks
 from pipeline.errors import DataError, LeakError, StorageError
-from pipeline.evaluate.controls import control_rows
+from pipeline.evaluate.controls import ProbeInput, probe_rows
 from pipeline.evaluate.features import Features
 from pipeline.evaluate.fusion import fuse
 from pipeline.evaluate.leakage import content_leaks, group_leaks, metadata_leaks, raise_leaks, text_leaks
@@ -117,13 +117,14 @@ def _telling(recipe: Recipe, stream: str, features: Features, task: ProbeTask) -
     if found := term_leaks(features.values[stream], task, stream=stream):
         return found
     config = recipe.probe.model_copy(update={"label_percents": (100.0,), "draws": 1})
-    rows = control_rows("features", features, task, [(stream,)], config=config, seed=recipe.seed)
+    given = ProbeInput("features", stream, fuse(features, [stream], train=task.train))
+    rows = probe_rows(given, task, config=config, seed=recipe.seed)
     return [leak for row in rows for leak in text_leaks(row)]
 
 
 def warn_of_metadata(rows: Sequence[ProbeRow]) -> list[str]:
     """Only warnings: metadata may predict a label for a good reason (a jump is short), which does not stop the run."""
-    every = max(row.percent for row in rows)
+    every = max((row.percent for row in rows), default=100.0)
     return [
         leak.message for row in rows if (row.source, row.percent) == ("metadata", every) for leak in metadata_leaks(row)
     ]

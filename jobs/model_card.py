@@ -16,7 +16,7 @@ from modalities.text.codec import TextSchema
 from pipeline.data.manifest import Manifest
 from pipeline.evaluate.gain import Gain
 from pipeline.evaluate.results import ResultRow, rows_from_metrics
-from pipeline.evaluate.verdict import verdict
+from pipeline.evaluate.verdict import target_gain_lines, verdict
 
 
 def model_card(recipe: Recipe, folder: RunFolder, manifest: Manifest, bundle: Bundle, *, uri: str) -> str:
@@ -88,7 +88,7 @@ def _origin(manifest: Manifest, bundle: Bundle) -> Iterator[str]:
 def _results(rows: list[ResultRow], gains: list[Gain]) -> Iterator[str]:
     yield "## Test accuracy beside controls"
     if not rows:
-        yield "Not measured: neither a probe nor a fine-tuning was finished."
+        yield " ".join(target_gain_lines(gains)) or "Not measured: neither a probe nor a fine-tuning was finished."
         return
     yield verdict(rows, gains)
     table = ["| method | streams | labels | accuracy |", "|---|---|---:|---:|"]

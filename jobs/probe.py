@@ -10,10 +10,11 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from jobs._console import Console
+from jobs._dataset_summary import check_columns
 from jobs._run_folder import write_json
 from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
-from jobs.frozen import encoded_features, encoders_of, handmade_features
+from jobs.frozen import encoded_features, encoders_of, handmade_features, mini_rocket_features
 from jobs.leak_audit import audit_near_copies, audit_pretraining, audit_splits, audit_texts, warn_of_metadata
 from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.probe_figures import (
@@ -37,6 +38,7 @@ from pipeline.evaluate.sample_scores import SAMPLE_SCORES_NAME, sample_scores, w
 
 MAP_SAMPLES = 1000
 _MAP_LEAST = 10  # samples below which a neighbourhood means nothing
+_NOTHING = "the recipe has no label"
 _PROBES: dict[Method, str] = {"linear": "Linear probe", "knn": "kNN probe"}
 Rows = NDArray[np.int64]
 Matrix = NDArray[np.float32]
@@ -49,27 +51,34 @@ def probe(context: Context) -> Result:
     And what pseudo-labels follow, where the pretraining had any; that needs no label.
     """
     recipe = context.recipe
-    if recipe.label is None and not pseudo_labels_path(context.folder).exists():
-        return {"skipped": "the recipe has no label", "metrics": {}}
+    if not recipe.is_probed and not pseudo_labels_path(context.folder).exists():
+        return {"skipped": _NOTHING, "metrics": {}}
     torch.set_num_threads(max(1, recipe.pretrain.threads * recipe.pretrain.workers))
     dataset = open_dataset(source_of(recipe), recipe.aliases)
-    if recipe.label is None:
+    check_columns(recipe, dataset.manifest, dataset.index)
+    if not recipe.is_probed:
         return _without_label(context, dataset)
     audit_splits(recipe, dataset)
     unchecked = audit_pretraining(recipe, dataset, pretraining_of(recipe, context.folder))
     moved = transfer(recipe, context.folder, dataset)
     moved.show(Console())
-    task, tables = probe_task(recipe, dataset), _tables(context, dataset, moved.dataset)
+    tables = _tables(context, dataset, moved.dataset)
     audit_near_copies(recipe, dataset, tables["features"])
-    audit_texts(recipe, dataset, task, tables["features"])
+    task = None if recipe.label is None else probe_task(recipe, dataset)
+    if task is not None:
+        audit_texts(recipe, dataset, task, tables["features"])
     figures = probe_figures(recipe, dataset, context.folder, tables)
     fused = fuse(tables["probe"], list(recipe.streams), train=dataset.index.rows("train"))
-    scores = sample_scores(figures.rows, task, dataset.index.key)
-    write_sample_scores(scores, context.folder.stage("probe") / SAMPLE_SCORES_NAME)
-    _draw(context, dataset, fused, figures.study, drawn=_drawn(recipe, dataset, task, fused, figures.rows))
+    of_label: Result = {}
+    drawn: Result = {}
+    if task is not None:
+        scores = sample_scores(figures.rows, task, dataset.index.key)
+        write_sample_scores(scores, context.folder.stage("probe") / SAMPLE_SCORES_NAME)
+        drawn = _drawn(recipe, dataset, task, fused, figures.rows)
+        of_label = {"chance": _chance(task), "classes": list(dataset.manifest.labels[str(recipe.label)])}
+    _draw(context, dataset, fused, figures.study, drawn=drawn)
     return {
-        "chance": _chance(task),
-        "classes": list(dataset.manifest.labels[recipe.label]),
+        **of_label,
         "warnings": [
             *unchecked,
             *moved.warnings(),
@@ -78,7 +87,7 @@ def probe(context: Context) -> Result:
         ],
         "gains": [gain.model_dump() for gain in figures.gains],
         "recovery": {name: {s: r.model_dump() for s, r in by.items()} for name, by in figures.recoveries.items()},
-        "tables": recorded_makers(context.folder),
+        "tables": recorded_makers(context.folder, tables),
         "channels": {name: {key: [*names] for key, names in found.items()} for name, found in moved.channels.items()},
         "metrics": {**figures.metrics()},
     }
@@ -93,7 +102,7 @@ def _without_label(context: Context, dataset: Dataset) -> Result:
     study = pseudo_label_study(recipe, dataset, pseudo_labels_of(context.folder, dataset), fused)
     _draw(context, dataset, fused, study, drawn={})
     warnings, metrics = study.warnings(None), study.metrics()
-    return {"skipped": "the recipe has no label", "warnings": [*warnings], "metrics": {**metrics}}
+    return {"skipped": _NOTHING, "warnings": [*warnings], "metrics": {**metrics}}
 
 
 def _tables(context: Context, dataset: Dataset, moved: Dataset) -> dict[str, Features]:
@@ -101,11 +110,15 @@ def _tables(context: Context, dataset: Dataset, moved: Dataset) -> dict[str, Fea
     recipe, folder = context.recipe, context.folder.stage("probe")
     trained = encoders_of(recipe, moved, pretrained_encoders(recipe, context.folder))
     untrained = encoders_of(recipe, dataset, None)
-    return {
+    tables = {
         "probe": encoded_features(trained, moved, path=folder / TABLES["probe"]),
         "random_init": encoded_features(untrained, dataset, path=folder / TABLES["random_init"]),
         "features": handmade_features(recipe, dataset, path=folder / TABLES["features"]),
     }
+    if (config := recipe.probe.mini_rocket) is not None:
+        path = folder / TABLES["mini_rocket"]
+        tables["mini_rocket"] = mini_rocket_features(recipe, dataset, config, tables["features"], path=path)
+    return tables
 
 
 def _chance(task: ProbeTask) -> float:

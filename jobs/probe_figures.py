@@ -7,22 +7,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs._dataset_summary import check_columns
 from jobs._run_folder import RunFolder
 from jobs.assemble import Dataset
 from jobs.configs import Recipe
-from jobs.regression import regression_rows
+from jobs.multi_label import multi_label_tasks
+from jobs.regression import regression_tasks
+from jobs.sample_groups import sample_groups
 from jobs.surroundings import relations_of
 from pipeline.evaluate.cluster_agreement import Column, group_column, label_column
 from pipeline.evaluate.cluster_study import ClusterStudy, study_clusters
-from pipeline.evaluate.controls import control_rows, metadata_rows, probe_rows
+from pipeline.evaluate.controls import probe_inputs, probe_rows
 from pipeline.evaluate.features import Features
 from pipeline.evaluate.fusion import fuse
-from pipeline.evaluate.gain import Gain, gains
+from pipeline.evaluate.gain import Gain, gains, target_gains
 from pipeline.evaluate.metadata import metadata_features
+from pipeline.evaluate.multi_label import MultiLabelRow, multi_label_probe
 from pipeline.evaluate.probe import ProbeRow, ProbeTask
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, read_pseudo_labels
-from pipeline.evaluate.regression import RegressionRow
+from pipeline.evaluate.regression import RegressionRow, regression_probe
 from pipeline.evaluate.relation_recovery import Recoveries, recover, recovery_metrics
 
 Rows = NDArray[np.int64]
@@ -31,11 +33,11 @@ Matrix = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ProbeFigures:
-    """rows: of the results table. regression: of the recipe's targets. gains: over the strongest controls. study: what
+    """rows: of the label. targets: of what is predicted beside it. gains: over the strongest controls. study: what
     pseudo-labels follow. recoveries: of the recipe's relations."""
 
     rows: list[ProbeRow]
-    regression: list[RegressionRow]
+    targets: list[RegressionRow | MultiLabelRow]
     gains: list[Gain]
     study: ClusterStudy
     recoveries: Recoveries
@@ -43,35 +45,41 @@ class ProbeFigures:
     def metrics(self) -> dict[str, float]:
         """Flat names for tracking."""
         found = {
-            name: value for row in [*self.rows, *self.regression, *self.gains] for name, value in row.metrics().items()
+            name: value for row in [*self.rows, *self.targets, *self.gains] for name, value in row.metrics().items()
         }
         return {**found, **self.study.metrics(), **recovery_metrics(self.recoveries)}
 
 
 def probe_figures(recipe: Recipe, dataset: Dataset, folder: RunFolder, tables: Mapping[str, Features]) -> ProbeFigures:
-    """Of the trained encoders' features (`probe`) and those of the controls (`random_init`, `features`)."""
-    task, subsets, config = probe_task(recipe, dataset), recipe.probed_subsets(), recipe.probe
-    rows = probe_rows(tables["probe"], task, subsets, config=config, seed=recipe.seed)
-    for name in ("random_init", "features"):
-        rows += control_rows(name, tables[name], task, subsets, config=config, seed=recipe.seed)
-    metadata = _metadata(recipe, dataset, task.train)
-    rows += metadata_rows(metadata, task, config=config, seed=recipe.seed)
-    regression = regression_rows(recipe, dataset, tables, metadata)
-    fused = fuse(tables["probe"], list(recipe.streams), train=task.train)
+    """Of the trained encoders' features (`probe`) and those of the controls, by source."""
+    task = None if recipe.label is None else probe_task(recipe, dataset)
+    numbers, tagged = regression_tasks(recipe, dataset), multi_label_tasks(recipe, dataset)
+    rows: list[ProbeRow] = []
+    targets: list[RegressionRow | MultiLabelRow] = []
+    config, seed, train = recipe.probe, recipe.seed, dataset.index.rows("train")
+    for given in probe_inputs(tables, _metadata(recipe, dataset, train), recipe.probed_subsets(), train=train):
+        rows += [] if task is None else probe_rows(given, task, config=config, seed=seed)
+        if (ridge := recipe.regression) is not None:
+            for each in numbers:
+                targets += regression_probe(given, each, config=ridge, probe=config, seed=seed)
+        for each in tagged:
+            targets += multi_label_probe(given, each, config=config, seed=seed)
+    gained = [] if task is None else gains(rows, task.groups[task.labelled_test()], seed=seed)
+    for each in (*numbers, *tagged):
+        own = [row for row in targets if (row.kind, row.target) == (each.kind, each.name)]
+        gained += target_gains(own, each.groups[each.labelled_test()], seed=seed)
+    fused = fuse(tables["probe"], list(recipe.streams), train=train)
     study = pseudo_label_study(recipe, dataset, pseudo_labels_of(folder, dataset), fused)
     recoveries = _recovered(recipe, dataset, {name: tables[name] for name in ("probe", "random_init")})
-    gained = gains(rows, task.groups[task.labelled_test()], seed=recipe.seed)
-    return ProbeFigures(rows, regression, gained, study, recoveries)
+    return ProbeFigures(rows, targets, gained, study, recoveries)
 
 
 def probe_task(recipe: Recipe, dataset: Dataset) -> ProbeTask:
     """Labels, and the groups that validation holds out (every sample its own where the recipe names no subject)."""
     index, label = dataset.index, str(recipe.label)
-    check_columns(recipe, dataset.manifest, index)
-    groups = index.key if recipe.subject is None else index.group(recipe.subject)
     return ProbeTask(
         labels=index.labels(label),
-        groups=groups.astype(str),
+        groups=sample_groups(recipe, index),
         train=index.rows("train"),
         test=index.rows("test"),
         num_classes=len(dataset.manifest.labels[label]),

@@ -18,6 +18,7 @@ from pipeline.data.manifest import Manifest, load_manifest
 from pipeline.evaluate.cluster_study import read_study
 from pipeline.evaluate.evaluation_rows import EvaluationRow, evaluation_rows
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
+from pipeline.evaluate.multi_label_lines import multi_label_lines
 from pipeline.evaluate.regression_lines import regression_lines
 from pipeline.evaluate.relation_recovery import read_recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, read_relations
@@ -55,6 +56,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         description=recipe.description,
         rows=rows_from_metrics(numbers(folder.metrics(("probe", "finetune")))),
         regression=regression_lines(numbers(folder.metrics(("probe",)))),
+        multi_label=multi_label_lines(numbers(folder.metrics(("probe",)))),
         gains=stored_gains(folder),
         history=_history(folder),
         maps=_maps(drawn),

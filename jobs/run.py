@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from jobs._console import Console
 from jobs._mlflow import tracking_uri
+from jobs._multi_label_table import show_multi_label
 from jobs._provenance import FOLDER_TAG, provenance
 from jobs._regression_table import show_regression
 from jobs._run_folder import RECIPE_NAME, RunFolder, identity_hash, numbers, read_json, write_json, write_recipe
@@ -21,9 +22,10 @@ from jobs.stored_gains import stored_gains
 from pipeline.config import load_config, to_json
 from pipeline.credentials import redact
 from pipeline.errors import ConfigError, KindredError, Preempted
+from pipeline.evaluate.multi_label_lines import multi_label_lines
 from pipeline.evaluate.regression_lines import regression_lines
 from pipeline.evaluate.results import rows_from_metrics
-from pipeline.evaluate.verdict import gain_lines
+from pipeline.evaluate.verdict import gain_lines, target_gain_lines
 from pipeline.strict_yaml import load_yaml
 from pipeline.tracking import history, read_spool
 
@@ -59,13 +61,7 @@ def run_recipe(
                 raise
         result, metrics = _collect(recipe, folder), folder.metrics(STAGES)
         write_json(folder.path / "result.json", result)
-    if rows := rows_from_metrics(numbers(metrics)):
-        Console().results(rows, title=f"{recipe.name}: test accuracy, %")
-        for line in gain_lines(stored_gains(folder), rows):
-            Console().line(line)
-        if lines := regression_lines(numbers(metrics)):
-            show_regression(Console(), lines, title=f"{recipe.name}: R2 of ridge probes, test split")
-    else:
+    if not _show_results(recipe, folder, numbers(metrics)):
         Console().line(f"{' and '.join(stages)} finished: {recipe.place}    result: {folder.path}/result.json")
     if "report" in stages:
         Console().line(f"report: {folder.path}/report.html    result: {folder.path}/result.json")
@@ -112,6 +108,20 @@ def refuse_folder_elsewhere(path: Path, overrides: Sequence[str]) -> None:
         fix = f"give it on the command line: out={out}"
         message = f"the run folder of {path.name} leaves the working folder"
         raise ConfigError(message, code="CONFIG_PATH", field="out", expected="a folder below", got=out, fix=fix)
+
+
+def _show_results(recipe: Recipe, folder: RunFolder, metrics: Mapping[str, float]) -> bool:
+    """Tables of what was predicted; False where there is none."""
+    console, gains = Console(), stored_gains(folder)
+    if rows := rows_from_metrics(metrics):
+        console.results(rows, title=f"{recipe.name}: test accuracy, %")
+    if lines := regression_lines(metrics):
+        show_regression(console, lines, title=f"{recipe.name}: R2 of ridge probes, test split")
+    if tagged := multi_label_lines(metrics):
+        show_multi_label(console, tagged, title=f"{recipe.name}: mAP of one-vs-rest probes, test split")
+    for line in (*gain_lines(gains, rows), *target_gain_lines(gains)):
+        console.line(line)
+    return bool(rows or lines or tagged)
 
 
 def _is_finished(name: str, recipe: Recipe, folder: RunFolder) -> bool:

@@ -50,7 +50,9 @@ def sample_browsers(recipe: Recipe, study: ClusterStudy, retrievals: Sequence[Re
 
 def _clusters(recipe: Recipe, dataset: Dataset, space: str, clusters: Sequence[ChosenCluster]) -> ClusterBrowser:
     idx = [sample for cluster in clusters for sample in cluster.idx]
-    return ClusterBrowser(space, clusters, _names(recipe, dataset, idx), _streams(dataset, idx, recipe.distinct_streams()))
+    return ClusterBrowser(
+        space, clusters, _names(recipe, dataset, idx), _streams(dataset, idx, recipe.distinct_streams())
+    )
 
 
 def _retrieval(recipe: Recipe, dataset: Dataset, found: RetrievalExamples) -> RetrievalBrowser:

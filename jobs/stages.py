@@ -105,8 +105,9 @@ def _downstream_identity(*sections: str) -> Callable[[Recipe, RunFolder], Result
             )
         manifest = load_manifest(source_of(recipe).folder).sha256
         chosen = _section(recipe, "seed", "label", "subject", "leak", *sections)
-        if recipe.regression is not None and "probe" in sections:
-            chosen |= _section(recipe, "regression")
+        if "probe" in sections:
+            asked = {"regression": recipe.regression, "multi_label": recipe.multi_label}
+            chosen |= _section(recipe, *(name for name, section in asked.items() if section is not None))
         if recipe.pretrained_streams:
             chosen["pretrained_streams"] = {**recipe.pretrained_streams}
         return {"state_hash": pretrained["state_hash"], "manifest": manifest, **chosen}

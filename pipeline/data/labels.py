@@ -22,6 +22,15 @@ class LabelColumn(Config):
         return {"column": value} if isinstance(value, str) else value
 
 
+def tags_of(cell: str, separator: str) -> frozenset[str]:
+    """The tags in a cell; spaces around them do not count.
+
+    >>> sorted(tags_of("walk; phone in hand;", ";"))
+    ['phone in hand', 'walk']
+    """
+    return frozenset(tag for part in cell.split(separator) if (tag := part.strip()))
+
+
 def class_values(cells: Sequence[str]) -> list[str]:
     """Distinct non-empty cells in class order: by number where all are numbers, else by text."""
     values = {cell for cell in cells if cell}

@@ -1,15 +1,27 @@
-"""Probe rows of learned features and of the controls every report carries, under one protocol."""
+"""Learned features and the controls every report carries, under one protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluate.features import Features
+from pipeline.evaluate.fitted_fusion import Matrix
 from pipeline.evaluate.fusion import fuse, standardise
 from pipeline.evaluate.probe import ProbeConfig, ProbeRow, ProbeTask, probe
+from pipeline.evaluate.results import FUSED
 
 Subset = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ProbeInput:
+    """Standardised features x (N, D). source: `probe` for learned ones, else the control's name."""
+
+    source: str
+    subset: str
+    x: Matrix
 
 
 def subset_name(subset: Sequence[str], streams: Sequence[str]) -> str:
@@ -18,39 +30,28 @@ def subset_name(subset: Sequence[str], streams: Sequence[str]) -> str:
     >>> subset_name(["imu", "skeleton"], ["imu", "skeleton", "depth"])
     'imu-skeleton'
     """
-    return "fused" if set(subset) == set(streams) else "-".join(subset)
+    return FUSED if set(subset) == set(streams) else "-".join(subset)
 
 
-def probe_rows(
-    features: Features, task: ProbeTask, subsets: Sequence[Subset], *, config: ProbeConfig, seed: int
-) -> list[ProbeRow]:
-    """Learned features: every subset, method and percentage. The task's rows are the table's rows."""
-    return _rows("probe", features, task, subsets, config=config, seed=seed)
+def probe_inputs(
+    tables: Mapping[str, Features],
+    metadata: NDArray[np.float32],
+    subsets: Sequence[Subset],
+    *,
+    train: NDArray[np.int64],
+) -> Iterator[ProbeInput]:
+    """What every probe reads, one at a time: each table by source and subset, then (N, F) of `metadata_features`."""
+    for source, features in tables.items():
+        for subset in subsets:
+            yield ProbeInput(source, subset_name(subset, list(features.values)), fuse(features, subset, train=train))
+    yield ProbeInput("metadata", FUSED, standardise(metadata, train))
 
 
-def control_rows(
-    name: str, features: Features, task: ProbeTask, subsets: Sequence[Subset], *, config: ProbeConfig, seed: int
-) -> list[ProbeRow]:
-    """A control (`random_init`, `features`): the same task, draws and linear probe on another table of features."""
-    return _rows(name, features, task, subsets, config=_linear(config), seed=seed)
+def probe_rows(given: ProbeInput, task: ProbeTask, *, config: ProbeConfig, seed: int) -> list[ProbeRow]:
+    """Every percentage; every method of learned features, the linear probe alone of a control.
 
-
-def metadata_rows(metadata: NDArray[np.float32], task: ProbeTask, *, config: ProbeConfig, seed: int) -> list[ProbeRow]:
-    """The metadata control on (N, F) of `metadata_features`: anything above chance is a leak to explain."""
-    x = standardise(metadata, task.train)
-    return probe(x, task, subset="fused", config=_linear(config), seed=seed, source="metadata")
-
-
-def _rows(
-    source: str, features: Features, task: ProbeTask, subsets: Sequence[Subset], *, config: ProbeConfig, seed: int
-) -> list[ProbeRow]:
-    streams = list(features.values)
-    rows = []
-    for subset in subsets:
-        x = fuse(features, subset, train=task.train)
-        rows += probe(x, task, subset=subset_name(subset, streams), config=config, seed=seed, source=source)
-    return rows
-
-
-def _linear(config: ProbeConfig) -> ProbeConfig:
-    return config.model_copy(update={"methods": ("linear",)})
+    Metadata above chance is a leak to explain.
+    """
+    if given.source != "probe":
+        config = config.model_copy(update={"methods": ("linear",)})
+    return probe(given.x, task, subset=given.subset, config=config, seed=seed, source=given.source)

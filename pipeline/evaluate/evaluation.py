@@ -29,6 +29,7 @@ from pipeline.evaluate.identity_figures import (
 from pipeline.evaluate.representation import centred_rank, cka, class_alignment, some_rows, spread
 from pipeline.evaluate.retrieval_figures import cross_modal, label_retrieval
 
+_NO_LABEL = "no sample has a label: there are no classes to retrieve, to cluster or to learn from few samples"
 Figures = dict[str, float]
 P = ParamSpec("P")
 
@@ -68,11 +69,14 @@ class Evaluator:
         """Every metric of every table, by source. Raises DataError for features that are not finite."""
         found = Evaluation()
         for source, features in tables.items():
-            for subset in self.subsets:
-                self._subset(f"{source}/{subset_name(subset, list(features.values))}", features, subset, found)
             rows, fused = self._rows(features, list(features.values))
             self._identity(f"{source}/fused", fused, rows, found)
-            self._few_shot(f"{source}/fused", fused, rows, found)
+            if (self.task.labels >= 0).any():
+                for subset in self.subsets:
+                    self._subset(f"{source}/{subset_name(subset, list(features.values))}", features, subset, found)
+                self._few_shot(f"{source}/fused", fused, rows, found)
+            else:
+                found.refused[f"classes/{source}/fused"] = _NO_LABEL
             for first, second in permutations(features.values, 2):
                 name = f"cross_modal/{source}/{first}-{second}"
                 found.measure(name, cross_modal, features, (first, second), self.task, self.config, seed=self.seed)

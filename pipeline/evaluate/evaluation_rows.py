@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-SOURCES = ("probe", "random_init", "features")
+SOURCES = ("probe", "random_init", "features", "mini_rocket")
 """In column order; the first is the learned features."""
 _RATE = r"(?P<rate>[0-9.e-]+)"
-_STREAMS = r"(?P<source>probe|random_init|features)/(?P<streams>[^/]+)"
+_STREAMS = rf"(?P<source>{'|'.join(SOURCES)})/(?P<streams>[^/]+)"
 _TITLES: tuple[tuple[str, str], ...] = (
     (rf"retrieval/{_STREAMS}/recall_at_(?P<k>\d+)", "Retrieval R@{k}"),
     (rf"retrieval/{_STREAMS}/map", "Retrieval mAP"),

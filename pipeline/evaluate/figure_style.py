@@ -23,6 +23,7 @@ METHOD_STYLE: dict[str, tuple[str, str]] = {
     "linear": (BLUE, "o"),
     "knn": (SKY, "s"),
     "supervised": (VERMILLION, "^"),
+    "mini_rocket": (OCHRE, "P"),
     "features": (ORANGE, "v"),
     "random_init": (GREY, "x"),
     "metadata": (PURPLE, "+"),

@@ -1,5 +1,5 @@
-"""Does pretraining help? The linear probe beside its strongest control, and fine-tuning beside the same network from
-scratch, on the same labels and the same test samples.
+"""Does pretraining help? Probes beside their strongest control, and fine-tuning beside the same network from scratch,
+on the same labels and the same test samples.
 
 A claim needs both: the 95 % interval over test groups leaves out 0, and the paired sign-flip test rejects at 5 %.
 Resampled intervals alone are too narrow where groups are few. The strongest control is found on the test samples, which
@@ -7,6 +7,7 @@ favours it: a claim that pretraining is worse needs a p-value adjusted for the n
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter
 
 from modalities.draws import derive_seed
+from pipeline.evaluate.multi_label import MultiLabelRow
 from pipeline.evaluate.paired_test import paired_difference
 from pipeline.evaluate.probe_row import ProbeRow
+from pipeline.evaluate.regression import RegressionRow
 from pipeline.evaluate.results import TITLES
 
 LEAST_GROUPS = 6
@@ -23,18 +26,21 @@ LEAST_GROUPS = 6
 LEVEL = 0.05
 _RESAMPLES = 2000
 Correct: TypeAlias = NDArray[np.floating]
+Method: TypeAlias = Literal["linear", "finetune", "regression", "multi_label"]
 Finding: TypeAlias = Literal["helps", "worse", "unclear", "untested"]
 
 
 class Gain(BaseModel):
     """Accuracy of the method minus that of `control`, the strongest of `num_controls`.
 
+    Of `regression` it is R2, of `multi_label` the share of whole sets of tags; both name their target.
     low, high: 95 % interval; p_value: two-sided. None where there are fewer than `LEAST_GROUPS` test groups.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    method: Literal["linear", "finetune"] = "linear"
+    method: Method = "linear"
+    target: str | None = None
     subset: str
     percent: float
     shots: int | None
@@ -57,7 +63,8 @@ class Gain(BaseModel):
 
     def metrics(self) -> dict[str, float]:
         """Flat metrics by full name."""
-        stage = f"probe/{self.subset}/linear" if self.method == "linear" else "finetune"
+        stages = {"linear": f"probe/{self.subset}/linear", "finetune": "finetune"}
+        stage = stages.get(self.method, f"{self.method}/{self.target}/probe/{self.subset}")
         name = f"{stage}/{self.percent:g}/gain"
         found = {name: self.difference, f"{name}_low": self.low, f"{name}_high": self.high}
         return {key: value for key, value in found.items() if value is not None}
@@ -66,15 +73,34 @@ class Gain(BaseModel):
         """The claim, or that there is none, with its numbers."""
         least = "" if self.shots is None else f" (at least {self.shots} per class)"
         where = f"at {self.percent:g} % labels{least}"
-        points = f"{100 * self.difference:+.1f} points over {TITLES.get(self.control, self.control).lower()}"
+        for_what = {"linear": "", "finetune": " for fine-tuning"}.get(self.method, f" for {self.target}")
+        points = f"{self._difference()} over {TITLES.get(self.control, self.control).lower()}"
         if self.low is None or self.high is None:
             return (
-                f"no interval {where}: {points}, but the test split has {self.num_groups} group"
+                f"no interval{for_what} {where}: {points}, but the test split has {self.num_groups} group"
                 f"{'s' * (self.num_groups != 1)}, and fewer than {LEAST_GROUPS} cannot tell a difference from chance"
             )
         claims = {"helps": "pretraining helps", "worse": "pretraining is worse"}
-        claim = claims.get(self.finding, "no difference shown") + " for fine-tuning" * (self.method == "finetune")
-        return f"{claim} {where}: {points} (95 % interval {100 * self.low:.1f} to {100 * self.high:.1f})"
+        claim = claims.get(self.finding, "no difference shown") + for_what
+        low, high = (f"{v:.3f}" if self.method == "regression" else f"{100 * v:.1f}" for v in (self.low, self.high))
+        return f"{claim} {where}: {points} (95 % interval {low} to {high})"
+
+    def _difference(self) -> str:
+        if self.method == "regression":
+            return f"R2 {self.difference:+.3f}"
+        return f"{100 * self.difference:+.1f} points" + " of whole sets" * (self.method == "multi_label")
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A row of any probe. samples: (N,) what each labelled test sample adds to the score, which is their mean."""
+
+    name: str
+    source: str
+    subset: str
+    percent: float
+    shots: int | None
+    samples: Correct
 
 
 def gains(rows: Sequence[ProbeRow], groups: NDArray[np.str_], *, seed: int) -> list[Gain]:
@@ -83,19 +109,31 @@ def gains(rows: Sequence[ProbeRow], groups: NDArray[np.str_], *, seed: int) -> l
     Metadata is no control here: it is a warning of leaks, not a way to solve the task.
     """
     linear = [row for row in rows if row.method == "linear"]
-    controls: dict[tuple[str, float], list[ProbeRow]] = {}
-    for row in linear:
+    scored = [_Scored(row.name, row.source, row.subset, row.percent, row.shots, row.correct) for row in linear]
+    return _gains(scored, groups, seed=seed)
+
+
+def target_gains(rows: Sequence[RegressionRow | MultiLabelRow], groups: NDArray[np.str_], *, seed: int) -> list[Gain]:
+    """The same of R2, or of whole sets of tags, for the rows of one target."""
+    scored = [_Scored(row.name, row.source, row.subset, row.percent, None, row.samples) for row in rows]
+    named = {"method": rows[0].kind, "target": rows[0].target}
+    return [gain.model_copy(update=named) for gain in _gains(scored, groups, seed=seed)]
+
+
+def _gains(rows: Sequence[_Scored], groups: NDArray[np.str_], *, seed: int) -> list[Gain]:
+    controls: dict[tuple[str, float], list[_Scored]] = {}
+    for row in rows:
         if row.source not in {"probe", "metadata"}:
             controls.setdefault((row.subset, row.percent), []).append(row)
     return [
         _gain(row, controls[row.subset, row.percent], groups, seed=seed)
-        for row in linear
+        for row in rows
         if row.source == "probe" and (row.subset, row.percent) in controls
     ]
 
 
-def _gain(row: ProbeRow, controls: Sequence[ProbeRow], groups: NDArray[np.str_], *, seed: int) -> Gain:
-    best = max(controls, key=lambda control: control.accuracy)
+def _gain(row: _Scored, controls: Sequence[_Scored], groups: NDArray[np.str_], *, seed: int) -> Gain:
+    best = max(controls, key=lambda control: control.samples.mean())
     compared = Gain(
         subset=row.subset,
         percent=row.percent,
@@ -103,11 +141,10 @@ def _gain(row: ProbeRow, controls: Sequence[ProbeRow], groups: NDArray[np.str_],
         control=best.source,
         num_controls=len(controls),
         num_groups=len(np.unique(groups)),
-        difference=row.accuracy - best.accuracy,
+        difference=float(row.samples.mean() - best.samples.mean()),
     )
-    return paired(
-        compared, row.correct, best.correct, groups, rng=np.random.default_rng(derive_seed(seed, "gain", row.name))
-    )
+    rng = np.random.default_rng(derive_seed(seed, "gain", row.name))
+    return paired(compared, row.samples, best.samples, groups, rng=rng)
 
 
 def paired(gain: Gain, own: Correct, control: Correct, groups: NDArray[np.str_], *, rng: np.random.Generator) -> Gain:

@@ -19,7 +19,20 @@ def group_folds(y: Rows, groups: NDArray[np.str_], *, folds: int) -> list[tuple[
     np.add.at(counts, (member, y), 1.0)
     if len(names) < 2 or ((counts > 0).sum(axis=0) < 2).any():
         return []
-    fold = _assign(counts / counts.sum(axis=0), folds=min(folds, len(names)))
+    return _split(counts / counts.sum(axis=0), member, folds=folds)
+
+
+def tag_folds(tags: NDArray[np.bool_], groups: NDArray[np.str_], *, folds: int) -> list[tuple[Rows, Rows]]:
+    """The same for sets of tags (N, K), balanced over the tags that are found in two groups or more; [] without any."""
+    names, member = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), tags.shape[1]))
+    np.add.at(counts, member, tags)
+    shared = counts[:, (counts > 0).sum(axis=0) >= 2]
+    return _split(shared / shared.sum(axis=0), member, folds=folds) if shared.size else []
+
+
+def _split(shares: NDArray[np.float64], member: Rows, *, folds: int) -> list[tuple[Rows, Rows]]:
+    fold = _assign(shares, folds=min(folds, len(shares)))
     split = [(np.flatnonzero(fold[member] != f), np.flatnonzero(fold[member] == f)) for f in range(fold.max() + 1)]
     return [(train, held) for train, held in split if len(held) and len(train)]
 

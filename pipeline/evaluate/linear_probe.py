@@ -1,15 +1,16 @@
 """Linear probe: logistic regression whose C is chosen on held-out groups of the labelled rows."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from pipeline.evaluate.group_folds import group_folds
 from pipeline.evaluate.labelled import Features, Labelled, Prediction
-from pipeline.evaluate.logistic import logistic_path, principal_axes
+from pipeline.evaluate.logistic import Logistic, logistic_path, principal_axes
 from pipeline.evaluate.probe_config import ProbeConfig
 
-_SEARCH_TOLERANCE = 1e-6  # nats; far below the noise of a held-out loss
+SEARCH_TOLERANCE = 1e-6  # nats; far below the noise of a held-out loss
 _PATIENCE = 2  # worse candidates in a row after which larger C are not tried
 
 
@@ -25,31 +26,43 @@ def linear_probe(labelled: Labelled, x: Features, config: ProbeConfig) -> Predic
 def choose_inverse_strength(labelled: Labelled, config: ProbeConfig) -> tuple[float, float] | None:
     """The C of lowest held-out loss (nats a row) over group folds, and that loss; None where these are impossible.
 
-    Loss, not accuracy: with few labels accuracy is a coarse, tied score. Candidates are tried from the strongest
-    regularisation on, until two in a row are worse than the best: the weak ones cost most and cannot win any more.
+    Loss, not accuracy: with few labels accuracy is a coarse, tied score.
     """
     folds = group_folds(labelled.y, labelled.groups, folds=config.folds)
     if not folds:
         return None
-    x = labelled.x
+    x, y = labelled.x, labelled.y
     paths = [
         logistic_path(
             x[train],
-            labelled.y[train],
+            y[train],
             num_classes=labelled.num_classes,
             inverse_strengths=config.inverse_strengths,
-            tolerance=_SEARCH_TOLERANCE,
+            tolerance=SEARCH_TOLERANCE,
         )
         for train, _ in folds
     ]
+
+    def held_out(models: Sequence[Logistic]) -> float:
+        losses = [model.loss(x[rows], y[rows]) * len(rows) for model, (_, rows) in zip(models, folds, strict=True)]
+        return sum(losses) / len(labelled)
+
+    return lowest_held_out(paths, held_out)
+
+
+def lowest_held_out(
+    paths: Sequence[Iterator[Logistic]], loss: Callable[[Sequence[Logistic]], float]
+) -> tuple[float, float] | None:
+    """C and loss of the candidate of lowest loss, where each path gives its model of one fold; None where all diverge.
+
+    Candidates are tried from the strongest regularisation on, until two in a row are worse than the best: the weak ones
+    cost most and cannot win any more.
+    """
     best, best_loss, worse = None, np.inf, 0
     for models in zip(*paths, strict=True):
-        held = [
-            (model.loss(x[rows], labelled.y[rows]), len(rows)) for model, (_, rows) in zip(models, folds, strict=True)
-        ]
-        loss = sum(value * size for value, size in held) / len(labelled)
+        found = loss(models)
         best, best_loss, worse = (
-            (models[0].inverse_strength, loss, 0) if loss < best_loss else (best, best_loss, worse + 1)
+            (models[0].inverse_strength, found, 0) if found < best_loss else (best, best_loss, worse + 1)
         )
         if worse == _PATIENCE:
             break

@@ -7,12 +7,22 @@ Axes: B samples, C channels, T steps, S segments. `x` is float64 (B, C, T) with 
 import numpy as np
 from numpy.typing import NDArray
 
+from modalities.spec import Signal
+
 Series = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 LOG_FLOOR = 1e-6
 """Added before every logarithm of a power: a silent channel stays finite."""
 _FLOOR = 1e-12  # below this a variance is rounding noise, not signal
+
+
+def of_signal(signal: Signal) -> tuple[Series, Mask]:
+    """`x` and `m` of a sensor signal; nothing of an absent sample is observed."""
+    x = signal.values.detach().cpu().numpy().astype(np.float64)
+    present = signal.present.cpu().numpy()[:, None, None]
+    m = np.broadcast_to(present, x.shape) if signal.mask is None else signal.mask.cpu().numpy() & present
+    return np.where(m, x, 0.0), m
 
 
 def count(m: Mask) -> Series:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from modalities.spec import Config
+from pipeline.evaluate.mini_rocket import MiniRocketConfig
 
 Method: TypeAlias = Literal["linear", "knn"]
 Percent: TypeAlias = Annotated[float, Field(gt=0, le=100)]
@@ -33,3 +34,6 @@ class ProbeConfig(Config):
     """Candidates of k."""
     default_neighbours: int = Field(default=5, ge=1)
     """k where the labels of a draw do not allow validation on held-out groups."""
+    mini_rocket: MiniRocketConfig | None = None
+    """A further control: MiniRocket features of sensor streams. None leaves it out, for its cost: about a minute per
+    10,000 windows of 128 steps, and as many feature columns to probe as it says, which takes longer still."""

@@ -5,7 +5,8 @@ and seed alone (the same ones for every feature table), alpha chosen with those 
 groups, and one score on the test split.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torchmetrics.functional import mean_absolute_error, r2_score
 
 from modalities.draws import derive_seed
 from pipeline.errors import DataError
+from pipeline.evaluate.controls import ProbeInput
 from pipeline.evaluate.label_fractions import label_draws
 from pipeline.evaluate.probe_config import ProbeConfig
 from pipeline.evaluate.regression_config import RegressionConfig
@@ -33,6 +35,11 @@ class RegressionTask:
     groups: NDArray[np.str_]
     train: Rows
     test: Rows
+    kind: ClassVar[Literal["regression"]] = "regression"
+
+    def labelled_test(self) -> Rows:
+        """Test rows that have a number, as the probes see them."""
+        return self.test[~np.isnan(self.values[self.test])]
 
     def targets(self, x: Features, rows: Rows, split: str) -> Targets:
         """Those of the rows that have a number. Raises DataError where they are too few or all the same."""
@@ -53,6 +60,7 @@ class RegressionRow:
     """Results of a ridge probe on one feature table at one percentage of labels; r2s, maes and alphas per label draw.
 
     Intervals: 95 %, over test groups; None where there is only one. validated: whether held-out groups chose alpha.
+    samples: (N,) what each labelled test sample adds to R2, their mean: 1 - its mean squared error / variance.
     """
 
     target: str
@@ -66,31 +74,30 @@ class RegressionRow:
     mae_interval: Interval | None
     alphas: tuple[float, ...]
     validated: bool
+    samples: Values = field(compare=False)
+    kind: ClassVar[Literal["regression"]] = "regression"
+
+    @property
+    def name(self) -> str:
+        """Prefix of its metrics."""
+        return f"{self.kind}/{self.target}/{self.source}/{self.subset}/{self.percent:g}"
 
     def metrics(self) -> dict[str, float]:
-        """Flat metrics by full name, regression/<target>/<source>/<subset>/<percent>/..."""
+        """Flat metrics by full name."""
         found = {"r2": float(np.mean(self.r2s)), "mae": float(np.mean(self.maes))}
         if len(self.r2s) > 1:
             found["r2_sd"] = float(np.std(self.r2s, ddof=1))
         for name, interval in (("r2", self.r2_interval), ("mae", self.mae_interval)):
             if interval is not None:
                 found |= {f"{name}_low": interval[0], f"{name}_high": interval[1]}
-        prefix = f"regression/{self.target}/{self.source}/{self.subset}/{self.percent:g}"
-        return {f"{prefix}/{name}": value for name, value in found.items()}
+        return {f"{self.name}/{name}": value for name, value in found.items()}
 
 
 def regression_probe(
-    x: Features,
-    task: RegressionTask,
-    *,
-    source: str,
-    subset: str,
-    config: RegressionConfig,
-    probe: ProbeConfig,
-    seed: int,
+    given: ProbeInput, task: RegressionTask, *, config: RegressionConfig, probe: ProbeConfig, seed: int
 ) -> list[RegressionRow]:
-    """One row per percentage, for standardised features x (N, D) aligned with the task."""
-    train, test = task.targets(x, task.train, "training"), task.targets(x, task.test, "test")
+    """One row per percentage, for features aligned with the task."""
+    train, test = task.targets(given.x, task.train, "training"), task.targets(given.x, task.test, "test")
     rows = []
     for percent in probe.label_percents:
         draws = label_draws(np.zeros(len(train.y), np.int64), percent=percent, draws=probe.draws, seed=seed)
@@ -106,8 +113,8 @@ def regression_probe(
         rows.append(
             RegressionRow(
                 task.name,
-                source,
-                subset,
+                given.source,
+                given.subset,
                 percent,
                 num_labels=len(draws[0].rows),
                 r2s=tuple(float(r2_score(torch.from_numpy(p), torch.from_numpy(test.y))) for p in predicted),
@@ -118,6 +125,7 @@ def regression_probe(
                 mae_interval=mae_interval,
                 alphas=tuple(alphas),
                 validated=validated,
+                samples=1.0 - np.mean([(p - test.y) ** 2 for p in predicted], axis=0) / test.y.var(),
             )
         )
     return rows

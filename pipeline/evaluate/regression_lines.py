@@ -1,14 +1,9 @@
 """Lines of the regression table: what was read from learned features beside the same of the controls."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.evaluate.results import FUSED
-
-REGRESSION_SOURCES = ("probe", "features", "random_init", "metadata")
-"""In column order; the first is the learned features."""
-_NAME = re.compile(r"regression/(?P<target>[^/]+)/(?P<source>[^/]+)/(?P<streams>[^/]+)/(?P<percent>[0-9.]+)/r2")
+from pipeline.evaluate.target_metrics import by_target
 
 
 @dataclass(frozen=True)
@@ -32,15 +27,12 @@ class RegressionLine:
 
 
 def regression_lines(metrics: Mapping[str, float]) -> list[RegressionLine]:
-    """From the flat names of `RegressionRow.metrics`; all streams first, and few labels before many."""
-    found: dict[tuple[str, str, float], dict[str, RegressionFigure]] = {}
-    for name, value in metrics.items():
-        if match := _NAME.fullmatch(name):
-            prefix = name.removesuffix("r2")
-            figure = RegressionFigure(
-                value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high"), metrics[f"{prefix}mae"]
-            )
-            key = match["target"], match["streams"], float(match["percent"])
-            found.setdefault(key, {})[match["source"]] = figure
-    ordered = sorted(found, key=lambda key: (key[0], key[1] != FUSED, key[1], key[2]))
-    return [RegressionLine(*key, found[key]) for key in ordered]
+    """From the flat names of `RegressionRow.metrics`."""
+    return [
+        RegressionLine(*line, {source: _figure(values) for source, values in sources.items()})
+        for line, sources in by_target("regression", metrics).items()
+    ]
+
+
+def _figure(values: Mapping[str, float]) -> RegressionFigure:
+    return RegressionFigure(values["r2"], values.get("r2_low"), values.get("r2_high"), values["mae"])

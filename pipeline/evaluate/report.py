@@ -15,13 +15,15 @@ from pipeline.evaluate.cluster_browser import ClusterBrowser, cluster_browser
 from pipeline.evaluate.evaluation_rows import SOURCES, EvaluationRow
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
 from pipeline.evaluate.gain import Gain
-from pipeline.evaluate.regression_lines import REGRESSION_SOURCES, RegressionLine
+from pipeline.evaluate.multi_label_lines import MultiLabelLine
+from pipeline.evaluate.regression_lines import RegressionLine
 from pipeline.evaluate.relation_recovery import Recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, relation_columns
-from pipeline.evaluate.results import FUSED, TITLES, ResultRow, method_rank
+from pipeline.evaluate.results import FUSED, TITLES, ResultRow, method_rank, shown_sources
 from pipeline.evaluate.retrieval_browser import RetrievalBrowser, retrieval_browser
 from pipeline.evaluate.retrieval_examples import RetrievalExamples
-from pipeline.evaluate.verdict import gain_lines, verdict
+from pipeline.evaluate.target_metrics import TARGET_SOURCES
+from pipeline.evaluate.verdict import gain_lines, target_gain_lines, verdict
 from pipeline.tracking import History
 
 DPI = 160
@@ -32,16 +34,17 @@ WIDE_DPI = 100  # a wide figure's pixels are the page's: it is large, and fewer 
 class ReportData:
     """What a report shows. Parts that are empty are left out.
 
-    regression: of targets that are numbers. gains: of the linear probe over its strongest control. history: metric name
-    with its stage, e.g. "pretrain/loss/total" -> points. chance: share of the largest class. evaluation: rows of
-    `kindred evaluate`; refused: what it left out -> why. provenance: "manifest sha256" -> text. config: the resolved
-    recipe as YAML. label: what clusters ought to follow.
+    regression: of targets that are numbers. multi_label: of sets of tags. gains: over the strongest controls.
+    history: metric name with its stage, e.g. "pretrain/loss/total" -> points. chance: share of the largest class.
+    evaluation: rows of `kindred evaluate`; refused: what it left out -> why. provenance: "manifest sha256" -> text.
+    config: the resolved recipe as YAML. label: what clusters ought to follow.
     """
 
     title: str
     description: str
     rows: Sequence[ResultRow]
     regression: Sequence[RegressionLine] = ()
+    multi_label: Sequence[MultiLabelLine] = ()
     gains: Sequence[Gain] = ()
     history: History = field(default_factory=dict)
     maps: Sequence[EmbeddingMap] = ()
@@ -101,10 +104,12 @@ def render_report(data: ReportData, plots: Sequence[Plot] | None = None) -> str:
         data=data,
         verdict=verdict(data.rows, data.gains),
         gain_lines=gain_lines(data.gains, data.rows),
+        target_gain_lines=target_gain_lines(data.gains),
         tables=[_table(data.rows, subset) for subset in _subsets(data.rows)],
         relation_columns=relation_columns(data.relations),
-        sources=_titles(SOURCES),
-        regression_sources=_titles(REGRESSION_SOURCES),
+        sources=_titles(shown_sources(SOURCES, (row.figures for row in data.evaluation))),
+        regression_sources=_titles(shown_sources(TARGET_SOURCES, (line.figures for line in data.regression))),
+        multi_label_sources=_titles(shown_sources(TARGET_SOURCES, (line.figures for line in data.multi_label))),
         findings=[finding(summary, data.label).text for summary in data.pseudo_labels],
         sections=sections,
     )

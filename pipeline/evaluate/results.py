@@ -2,23 +2,26 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 FUSED = "fused"
-Method: TypeAlias = Literal["finetune", "linear", "knn", "supervised", "features", "random_init", "metadata"]
+Method: TypeAlias = Literal[
+    "finetune", "linear", "knn", "supervised", "mini_rocket", "features", "random_init", "metadata"
+]
 TITLES: dict[str, str] = {
     "finetune": "Kindred, fine-tuned",
     "linear": "Kindred, linear probe",
     "knn": "Kindred, kNN probe",
     "supervised": "Supervised from scratch",
+    "mini_rocket": "MiniRocket features",
     "features": "Hand-made features",
     "random_init": "Random encoder",
     "metadata": "Metadata only",
 }
 """Method -> what it is called everywhere, in table order."""
-CONTROLS = ("supervised", "features", "random_init", "metadata")
+CONTROLS = ("supervised", "mini_rocket", "features", "random_init", "metadata")
 _PERCENT = r"(?P<percent>[0-9.]+)"
 _VALUE = r"(?P<value>accuracy|accuracy_sd|accuracy_low|accuracy_high|f1_macro|shots)"
 _NAMES = [
@@ -63,6 +66,16 @@ class ResultRow:
     def least(self) -> str:
         """How many every class has at least, where the share would have given a class none; else ""."""
         return "" if self.shots is None else f"≥ {self.shots} a class"
+
+
+def shown_sources(order: Sequence[str], lines: Iterable[Mapping[str, object]]) -> list[str]:
+    """Columns of a table: the first of the sources, then the others that any line has a figure of.
+
+    >>> shown_sources(["probe", "features", "random_init"], [{"random_init": 0.5}])
+    ['probe', 'random_init']
+    """
+    known = {source for line in lines for source in line}
+    return [order[0], *(source for source in order[1:] if source in known)]
 
 
 def rows_from_metrics(metrics: Mapping[str, float]) -> list[ResultRow]:

@@ -33,16 +33,14 @@ class SensorStatistics(Config):
 
     def __call__(self, signal: Signal) -> NDArray[np.float32]:
         """Features of every sample; rows of absent samples are 0."""
-        x = signal.values.detach().cpu().numpy().astype(np.float64)
-        observed = signal.present.cpu().numpy()[:, None, None]
-        m = np.broadcast_to(observed, x.shape) if signal.mask is None else signal.mask.cpu().numpy() & observed
+        x, m = series.of_signal(signal)
         if self.triples and x.shape[1] % 3 == 0:
             x, m = _with_magnitudes(*_centred(x, m, self.centre))
         columns = [*self._per_channel(np.where(m, x, 0.0), m)]
         if x.shape[1] <= self.max_correlated:
             columns.append(series.correlations(x, m))
         features = np.concatenate([column.reshape(len(x), -1) for column in columns], axis=1)
-        return (features * observed[:, :, 0]).astype(np.float32)
+        return (features * signal.present.cpu().numpy()[:, None]).astype(np.float32)
 
     def _per_channel(self, x: series.Series, m: series.Mask) -> list[series.Series]:
         columns = [

@@ -15,7 +15,7 @@ def verdict(rows: Sequence[ResultRow], gains: Sequence[Gain] = ()) -> str:
     fused = [row for row in rows if row.subset == FUSED]
     probes = {row.percent: row for row in fused if row.method == "linear"}
     if not probes:
-        return "No probe has been run."
+        return " ".join(target_gain_lines(gains)) or "No probe has been run."
     paired = {gain.percent: gain for gain in gains if (gain.method, gain.subset) == ("linear", FUSED)}
     return " ".join(_compare(probes[p], fused, paired.get(p)) for p in dict.fromkeys((min(probes), max(probes))))
 
@@ -51,7 +51,16 @@ def gain_lines(found: Sequence[Gain], rows: Sequence[ResultRow]) -> list[str]:
     """
     supervised = {row.percent: row.accuracy for row in rows if (row.method, row.subset) == ("supervised", FUSED)}
     linear = {row.percent: row.accuracy for row in rows if (row.method, row.subset) == ("linear", FUSED)}
-    return [_line(gain, linear, supervised) for gain in found if gain.subset == FUSED]
+    return [_line(gain, linear, supervised) for gain in found if gain.subset == FUSED and gain.target is None]
+
+
+def target_gain_lines(found: Sequence[Gain]) -> list[str]:
+    """A sentence per target beside the label and percentage, for all streams together."""
+    return [_sentence(gain.sentence()) for gain in found if gain.subset == FUSED and gain.target is not None]
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
 
 
 def _line(gain: Gain, linear: Mapping[float, float], supervised: Mapping[float, float]) -> str:
@@ -59,4 +68,4 @@ def _line(gain: Gain, linear: Mapping[float, float], supervised: Mapping[float, 
     if gain.method == "linear" and gain.percent in supervised and gain.percent in linear:
         reached = f"{100 * supervised[gain.percent]:.1f} % against {100 * linear[gain.percent]:.1f} %"
         text += f"; supervised from scratch reaches {reached} of the probe, not paired"
-    return text[0].upper() + text[1:] + "."
+    return _sentence(text)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
+from pipeline.data.labels import tags_of
 from pipeline.relations.built import Built, Findings
 from pipeline.relations.cliques import cliques
 from pipeline.relations.config import TagSetsRelation
@@ -44,7 +45,7 @@ def distinct_sets(texts: np.ndarray, separator: str) -> tuple[list[frozenset[str
     numbers: dict[frozenset[str], int] = {}
     of_value = np.full(len(written) + 1, -1, np.int64)  # the last is for samples without a text, whose value is -1
     for number, text in enumerate(written):
-        tags = frozenset(tag for part in text.split(separator) if (tag := part.strip()))
+        tags = tags_of(text, separator)
         of_value[number] = numbers.setdefault(tags, len(numbers)) if tags else -1
     return list(numbers), of_value[value]
 

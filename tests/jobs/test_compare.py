@@ -141,3 +141,11 @@ def test_features_of_the_same_test_samples_are_compared_by_stream(
     path.unlink()
     assert compare([str(folder), str(other)])["cka"] == [{}]
     assert "features are not compared: FEATURES_MISSING" in capsys.readouterr().err
+
+
+def test_runs_without_a_label_have_nothing_to_compare(tmp_path: Path) -> None:
+    numbers = run(tmp_path / "a", [1.0] * 20)
+    write_json(tmp_path / "a" / RECIPE_NAME, to_json(load_config(Recipe, RECIPE, [f"out={numbers}", "label=null"])))
+
+    with pytest.raises(OutputError, match="has predicted no class"):
+        compare([numbers, run(tmp_path / "b", [1.0] * 20)])

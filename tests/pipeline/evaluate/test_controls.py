@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from modalities.spec import Signal
-from pipeline.evaluate.controls import control_rows, metadata_rows, probe_rows, subset_name
+from pipeline.evaluate.controls import probe_inputs, probe_rows, subset_name
 from pipeline.evaluate.features import Features, extract
 from pipeline.evaluate.handmade import handmade
-from pipeline.evaluate.probe import ProbeConfig, ProbeTask
+from pipeline.evaluate.probe import ProbeConfig, ProbeRow, ProbeTask
 from pipeline.evaluate.sensor_statistics import SensorStatistics
 from pipeline.types import Batch
 
@@ -25,8 +25,14 @@ def table(informative: float) -> Features:
     return Features(np.arange(160), values, {name: np.ones(160, dtype=bool) for name in values})
 
 
+def probed(source: str, features: Features, metadata: np.ndarray = LABELS[:, None]) -> list[ProbeRow]:
+    subsets = [("a",), ("b",), ("a", "b")]
+    inputs = probe_inputs({source: features}, metadata.astype(np.float32), subsets, train=TASK.train)
+    return [row for given in inputs for row in probe_rows(given, TASK, config=CONFIG, seed=0)]
+
+
 def test_fused_streams_know_more_than_each():
-    rows = probe_rows(table(1.0), TASK, [("a",), ("b",), ("a", "b")], config=CONFIG, seed=0)
+    rows = [row for row in probed("probe", table(1.0)) if row.source == "probe"]
     best = {row.subset: row.accuracy for row in rows if row.percent == 100 and row.method == "linear"}
 
     assert best["fused"] > 0.95
@@ -34,8 +40,9 @@ def test_fused_streams_know_more_than_each():
 
 
 def test_a_control_has_the_linear_probe_and_the_labels_of_the_real_one():
-    real = probe_rows(table(1.0), TASK, [("a", "b")], config=CONFIG, seed=0)
-    control = control_rows("random_init", table(0.0), TASK, [("a", "b")], config=CONFIG, seed=0)
+    real = [row for row in probed("probe", table(1.0)) if (row.source, row.subset) == ("probe", "fused")]
+    found = probed("random_init", table(0.0))
+    control = [row for row in found if (row.source, row.subset) == ("random_init", "fused")]
 
     assert [row.name for row in control] == [f"control/random_init/fused/{p}" for p in (10, 100)]
     assert [row.num_labels for row in control] == [row.num_labels for row in real if row.method == "linear"]
@@ -43,7 +50,7 @@ def test_a_control_has_the_linear_probe_and_the_labels_of_the_real_one():
 
 
 def test_metadata_is_one_row_a_percentage_and_reads_a_telling_column():
-    rows = metadata_rows(LABELS[:, None].astype(np.float32), TASK, config=CONFIG, seed=0)
+    rows = [row for row in probed("probe", table(0.0)) if row.source == "metadata"]
 
     assert [row.name for row in rows] == ["control/metadata/fused/10", "control/metadata/fused/100"]
     assert rows[1].accuracy > 0.95

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluate.gain import LEAST_GROUPS, Gain, gains, paired, read_gains
+from pipeline.evaluate.gain import LEAST_GROUPS, Gain, gains, paired, read_gains, target_gains
 from pipeline.evaluate.probe_row import ProbeRow
+from pipeline.evaluate.regression import RegressionRow
+from pipeline.evaluate.verdict import gain_lines, target_gain_lines, verdict
 
 GROUPS = np.repeat([f"s{i}" for i in range(9)], 40)
 
@@ -115,3 +117,47 @@ def test_a_one_shot_draw_is_named_by_its_samples() -> None:
     assert "helps at 1 % labels (at least 1 per class): +100.0 points" in found.sentence()
     assert read_gains([found.model_dump()]) == [found]
     assert read_gains(None) == []
+
+
+def numbers(source: str, errors: np.ndarray) -> RegressionRow:
+    return RegressionRow(
+        target="pace", source=source, subset="fused", percent=5, num_labels=60, r2s=(float(1 - (errors**2).mean()),),
+        maes=(1.0,), r2_interval=None, mae_interval=None, alphas=(1.0,), validated=True, samples=1 - errors**2,
+    )  # fmt: skip
+
+
+def test_the_gain_of_a_number_is_that_of_r2() -> None:
+    rng = np.random.default_rng(0)
+    own, features, random = (scale * rng.normal(size=len(GROUPS)) for scale in (0.4, 0.8, 1.0))
+
+    (found,) = target_gains(
+        [
+            numbers("probe", own),
+            numbers("features", features),
+            numbers("random_init", random),
+            numbers("metadata", own),
+        ],
+        GROUPS,
+        seed=0,
+    )
+
+    assert (found.method, found.target, found.control, found.num_controls) == ("regression", "pace", "features", 2)
+    assert found.difference == pytest.approx((features**2).mean() - (own**2).mean())
+    assert found.finding == "helps"
+    assert found.metrics()["regression/pace/probe/fused/5/gain"] == found.difference
+    assert found.sentence() == (
+        f"pretraining helps for pace at 5 % labels: R2 {found.difference:+.3f} over hand-made features "
+        f"(95 % interval {found.low:.3f} to {found.high:.3f})"
+    )
+    assert target_gain_lines([found]) == [found.sentence().capitalize().replace("r2", "R2") + "."]
+    assert gain_lines([found], []) == []
+    assert verdict([], [found]) == target_gain_lines([found])[0]
+
+
+def test_equal_errors_are_no_gain() -> None:
+    rng = np.random.default_rng(0)
+    errors = [0.8 * rng.normal(size=len(GROUPS)) for _ in range(2)]
+
+    (found,) = target_gains([numbers("probe", errors[0]), numbers("features", errors[1])], GROUPS, seed=0)
+
+    assert found.finding == "unclear"

@@ -8,6 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_absolute_error, r2_score
 
 from pipeline.errors import DataError
+from pipeline.evaluate.controls import ProbeInput
 from pipeline.evaluate.group_folds import group_folds
 from pipeline.evaluate.probe_config import ProbeConfig
 from pipeline.evaluate.regression import RegressionRow, RegressionTask, regression_probe
@@ -34,7 +35,8 @@ def task_of(known: Targets) -> RegressionTask:
 
 def probed(known: Targets, task: RegressionTask, seed: int = 0) -> list[RegressionRow]:
     config = RegressionConfig(targets=("effort",))
-    return regression_probe(known.x, task, source="probe", subset="fused", config=config, probe=PROBE, seed=seed)
+    given = ProbeInput("probe", "fused", known.x.astype(np.float32))
+    return regression_probe(given, task, config=config, probe=PROBE, seed=seed)
 
 
 @pytest.mark.parametrize("columns", [12, 400])

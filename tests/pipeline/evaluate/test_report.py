@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pipeline.evaluate.cluster_browser import ClusterBrowser
 from pipeline.evaluate.cluster_choice import ChosenCluster
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
 from pipeline.evaluate.gain import Gain
+from pipeline.evaluate.multi_label_lines import MultiLabelFigure, MultiLabelLine
 from pipeline.evaluate.regression_lines import RegressionFigure, RegressionLine
 from pipeline.evaluate.relation_summary import ColumnConsistency, RelationSummary
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
@@ -107,8 +109,14 @@ def full(name: str = "demo") -> ReportData:
         rows=rows(),
         regression=[
             RegressionLine(name, name, 10, {"probe": RegressionFigure(0.5, -0.25, 0.75, 1.2)}),
-            RegressionLine("effort", "fused", 100, {"probe": RegressionFigure(0.9, None, None, 0.31)}),
+            RegressionLine(
+                "effort",
+                "fused",
+                100,
+                {source: RegressionFigure(0.9, None, None, 0.31) for source in ("metadata", "probe", "features")},
+            ),
         ],
+        multi_label=[MultiLabelLine(name, name, 10, {"probe": MultiLabelFigure(0.75, 0.5, 0.25, 0.625, 0.7, 0.125)})],
         history={"pretrain/loss/total": [(1, 1.0), (2, 0.5)], f"pretrain/health/{name}/std": [(1, 1.0)]},
         maps=[EmbeddingMap(name, np.eye(2), {"label": [name, "b"], name: ["c", "d"]})],
         confusions=[Confusion(name, np.eye(2, dtype=int), [name, "b"])],
@@ -130,10 +138,33 @@ def test_regression_stands_beside_its_controls() -> None:
     part = html[html.index("<h2>Regression") :]
     table = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in re.findall(r"<tr.*?</tr>", part, re.DOTALL)]
     assert table[:3] == [
-        "Target streams labels Kindred Hand-made features Random encoder Metadata only",
-        "demo demo 10 % 0.500 -0.250 to 0.750 MAE 1.2 – – –",
-        "effort fused 100 % 0.900 MAE 0.31 – – –",
+        "Target streams labels Kindred Hand-made features Metadata only",
+        "demo demo 10 % 0.500 -0.250 to 0.750 MAE 1.2 – –",
+        "effort fused 100 % 0.900 MAE 0.31 0.900 MAE 0.31 0.900 MAE 0.31",
     ]
+
+
+def test_sets_of_tags_have_a_table_of_their_own() -> None:
+    html = render_report(full())
+
+    part = html[html.index("<h2>Sets of tags") :]
+    table = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in re.findall(r"<tr.*?</tr>", part, re.DOTALL)]
+    assert table[:2] == [
+        "Target streams labels Kindred",
+        "demo demo 10 % 0.750 F1 macro 0.500 (0.250 to 0.625) micro 0.700, whole sets 0.125",
+    ]
+
+
+def test_gains_of_targets_stand_below_their_tables() -> None:
+    found = Gain(
+        method="regression", target="effort", subset="fused", percent=100, shots=None, control="features",
+        num_controls=2, num_groups=9, difference=0.212, low=0.2, high=0.225, p_value=0.004,
+    )  # fmt: skip
+    html = render_report(replace(full(), gains=[found]), [])
+
+    said = "Pretraining helps for effort at 100 % labels: R2 +0.212 over hand-made features"
+    assert html.index("<h2>Regression") < html.index("<h2>Sets of tags") < html.index(f"<li>{said}")
+    assert "Does pretraining help?" not in html
 
 
 @pytest.mark.fault("S10")

@@ -1,0 +1,131 @@
+"""Multi-label probes of frozen features: how well few or many labels read a set of tags from them.
+
+The protocol is that of `probe.py`: features standardised by the training split, labelled rows drawn from it by share
+and seed alone (the same ones for every feature table), C chosen with those rows only, by folds that hold out whole
+groups, and one score on the test split.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modalities.draws import derive_seed
+from pipeline.errors import DataError
+from pipeline.evaluate.controls import ProbeInput
+from pipeline.evaluate.label_fractions import label_draws
+from pipeline.evaluate.labelled import Features, Rows
+from pipeline.evaluate.one_vs_rest import Tagged, TagPrediction, Tags, one_vs_rest_probe
+from pipeline.evaluate.probe_config import ProbeConfig
+from pipeline.evaluate.scores import group_interval
+from pipeline.evaluate.tag_scores import Interval, TagScores, exactly_right, f1_intervals, tag_scores
+
+
+@dataclass(frozen=True)
+class MultiLabelTask:
+    """name: of the target. tags: (N, K) which of the names a sample has. known: (N,) False where it is unlabelled.
+    groups, train and test as in `ProbeTask`."""
+
+    name: str
+    names: tuple[str, ...]
+    tags: Tags
+    known: NDArray[np.bool_]
+    groups: NDArray[np.str_]
+    train: Rows
+    test: Rows
+    kind: ClassVar[Literal["multi_label"]] = "multi_label"
+
+    def labelled_test(self) -> Rows:
+        """Test rows that have a label, as the probes see them."""
+        return self.test[self.known[self.test]]
+
+    def tagged(self, x: Features, rows: Rows, split: str) -> Tagged:
+        """Those of the rows that are labelled. Raises DataError where none of them has a tag."""
+        kept = rows[self.known[rows]]
+        if not self.tags[kept].any():
+            raise DataError(
+                f"no sample of the {split} split has a tag of {self.name}",
+                code="DATA_LABEL",
+                field=self.name,
+                got=f"{len(kept)} of {len(rows)} samples are labelled",
+                fix="leave it out of multi_label.targets, or label more",
+            )
+        return Tagged(x[kept], self.tags[kept], self.groups[kept])
+
+
+@dataclass(frozen=True)
+class MultiLabelRow:
+    """Results on one feature table at one percentage of labels; scores and chosen (C) per label draw.
+
+    Intervals: 95 % over test groups; None where there is only one. validated: whether held-out groups chose C.
+    samples: (N,) share of draws in which a labelled test sample's whole set was right.
+    """
+
+    target: str
+    source: str
+    subset: str
+    percent: float
+    num_labels: int
+    scores: tuple[TagScores, ...]
+    intervals: dict[str, Interval]
+    chosen: tuple[float, ...]
+    validated: bool
+    samples: NDArray[np.float64] = field(compare=False)
+    kind: ClassVar[Literal["multi_label"]] = "multi_label"
+
+    @property
+    def name(self) -> str:
+        """Prefix of its metrics."""
+        return f"{self.kind}/{self.target}/{self.source}/{self.subset}/{self.percent:g}"
+
+    def metrics(self) -> dict[str, float]:
+        """Flat metrics by full name."""
+        found: dict[str, float] = {}
+        for name in asdict(self.scores[0]):
+            values = [getattr(score, name) for score in self.scores]
+            found[name] = float(np.mean(values))
+            if len(values) > 1:
+                found[f"{name}_sd"] = float(np.std(values, ddof=1))
+        for name, (low, high) in self.intervals.items():
+            found |= {f"{name}_low": low, f"{name}_high": high}
+        return {f"{self.name}/{name}": value for name, value in found.items()}
+
+
+def multi_label_probe(
+    given: ProbeInput, task: MultiLabelTask, *, config: ProbeConfig, seed: int
+) -> list[MultiLabelRow]:
+    """One row per percentage, for features aligned with the task."""
+    train, test = task.tagged(given.x, task.train, "training"), task.tagged(given.x, task.test, "test")
+    rows = []
+    for percent in config.label_percents:
+        draws = label_draws(np.zeros(len(train), np.int64), percent=percent, draws=config.draws, seed=seed)
+        predictions = [one_vs_rest_probe(train.select(draw.rows), test.x, config) for draw in draws]
+        correct = np.mean([exactly_right(p.probabilities, test.tags) for p in predictions], axis=0)
+        rows.append(
+            MultiLabelRow(
+                task.name,
+                given.source,
+                given.subset,
+                percent,
+                num_labels=len(draws[0].rows),
+                scores=tuple(tag_scores(p.probabilities, test.tags) for p in predictions),
+                intervals=_intervals(predictions, test, correct, seed=seed),
+                chosen=tuple(p.chosen for p in predictions),
+                validated=all(p.validated for p in predictions),
+                samples=correct,
+            )
+        )
+    return rows
+
+
+def _intervals(
+    predictions: list[TagPrediction], test: Tagged, correct: NDArray[np.float64], *, seed: int
+) -> dict[str, Interval]:
+    """By name of the score; average precision has none, for it is no sum over samples."""
+    rng = np.random.default_rng(derive_seed(seed, "interval"))
+    exact = group_interval(correct, test.groups, rng=rng)
+    found = f1_intervals([p.probabilities for p in predictions], test.tags, test.groups, rng=rng)
+    if exact is None or found is None:
+        return {}
+    return {"f1_macro": found[0], "f1_micro": found[1], "subset_accuracy": exact}
