@@ -23,7 +23,6 @@ class ImagePatching:
 
     share: ClassVar[float] = 0.75  # arXiv 2111.06377: images are so redundant that less is filled in from neighbours
     stretch: ClassVar[int] = 1
-    categories: ClassVar[None] = None
 
     mean: Tensor
     std: Tensor
@@ -34,6 +33,11 @@ class ImagePatching:
     @property
     def width(self) -> int:
         return 3 * self.cell**2
+
+    @property
+    def categories(self) -> None:
+        """Patches are values."""
+        return
 
     def scores(self, signal: Signal) -> Tensor:
         """Standard scores (B, 3, H, W) of the network's input; 0, which is the mean colour, where pixels are hidden."""

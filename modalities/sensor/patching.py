@@ -21,7 +21,6 @@ class TimePatching:
 
     share: ClassVar[float] = 0.4
     stretch: ClassVar[int] = 4  # neighbours in time give single positions away
-    categories: ClassVar[None] = None
 
     normalize: Normalize
     steps: int
@@ -29,6 +28,11 @@ class TimePatching:
     @property
     def width(self) -> int:
         return self.steps * len(self.normalize.mean)
+
+    @property
+    def categories(self) -> None:
+        """Patches are values."""
+        return
 
     def patches(self, signal: Signal) -> Patches:
         """Standard scores, channel after channel; the last position is filled up with unknown steps."""

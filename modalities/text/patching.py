@@ -18,11 +18,14 @@ class TokenPatching:
 
     share: ClassVar[float] = 0.15  # arXiv 1810.04805
     stretch: ClassVar[int] = 1
-    width: ClassVar[int] = 1
 
     categories: int
     mask_token: int
     special: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        return 1
 
     def patches(self, signal: Signal) -> Patches:
         observed = observed_tokens(signal) & signal.present[:, None]

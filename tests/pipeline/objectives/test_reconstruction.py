@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from modalities.spec import Patches
 from pipeline.objectives.masked import Masked
@@ -76,7 +77,9 @@ def test_tokens_cost_the_cross_entropy_of_those_that_were_asked_for() -> None:
     present = torch.tensor([True, True, False])
     torch.manual_seed(0)
     loss = Masked(projection=Projection(dim=4)).build(["note"], {"note": 7}).double()
-    weight, bias = loss.classifiers["note"].weight, loss.classifiers["note"].bias
+    classifier = loss.classifiers["note"]
+    assert isinstance(classifier, nn.Linear)
+    weight, bias = classifier.weight, classifier.bias
     total, count = 0.0, 0
     for b, s in torch.cartesian_prod(torch.arange(3), torch.arange(5)).tolist():
         if present[b] and known[b, s, 0]:

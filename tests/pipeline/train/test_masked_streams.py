@@ -194,6 +194,7 @@ def test_it_learns_what_the_streams_show(config: Masked) -> None:
     optimizer = torch.optim.Adam([*task.module.parameters(), *task.objectives.parameters()], lr=1e-2)
     batch = read(np.arange(SAMPLES))
     terms: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
     for step in range(60):
         outputs = task.outputs(batch, epoch=step)
         found = task.loss(outputs, step=step)
