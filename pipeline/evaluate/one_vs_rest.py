@@ -60,7 +60,7 @@ def one_vs_rest_probe(tagged: Tagged, x: Features, config: ProbeConfig) -> TagPr
 
 def choose_inverse_strength(tagged: Tagged, config: ProbeConfig) -> float | None:
     """The C of lowest held-out loss over group folds, of the tags that every fold can learn; None without such."""
-    folds = tag_folds(tagged.tags, tagged.groups, folds=config.folds)
+    folds = tag_folds(tagged.tags[:, _varied(tagged.tags)], tagged.groups, folds=config.folds)
     learned = np.all([_varied(tagged.tags[train]) for train, _ in folds], axis=0) if folds else np.array([False])
     if not learned.any():
         return None

@@ -59,7 +59,7 @@ def test_tags_are_probed_beside_the_controls(tmp_path: Path, label: str) -> None
     assert "<h2>Sets of tags" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_column_without_tags_is_refused(folder: Path) -> None:
+def test_classes_are_sets_of_one_tag_and_an_unknown_column_is_refused(folder: Path) -> None:
     context = context_of(folder, "multi_label={targets: [activity], separator: '|'}")
     dataset = open_dataset(source_of(context.recipe))
     assert multi_label_tasks(context.recipe, dataset)[0].tags.sum(axis=1).max() == 1
