@@ -106,11 +106,15 @@ class Cluster:
 
     def submit(self, verb: str, *arguments: str, recipe: Path = RECIPE) -> subprocess.CompletedProcess[str]:
         """kindred submit, to its end."""
-        given = [sys.executable, "-m", "jobs", "submit", verb, str(recipe), *arguments]
-        command = [*given, "--address", self.address, "--env", f"MLFLOW_TRACKING_URI={self.tracking}"]
+        command = [sys.executable, "-m", "jobs", *self.submission(verb, *arguments, recipe=recipe)]
         return subprocess.run(
-            [*command, "--json"], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
+
+    def submission(self, verb: str, *arguments: str, recipe: Path = RECIPE) -> list[str]:
+        """Words of the command line that submits a job here."""
+        given = ["submit", verb, str(recipe), *arguments, "--address", self.address]
+        return [*given, "--env", f"MLFLOW_TRACKING_URI={self.tracking}", "--json"]
 
     def workers(self) -> list[psutil.Process]:
         """Training workers, on any node."""

@@ -3,9 +3,10 @@
 import contextlib
 import json
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,47 @@ import yaml
 
 from tests.e2e.conftest import RECIPE, result_of
 from tests.e2e.ray_cluster import Cluster, ray_cluster
+from tests.wait_for import wait_for
 
 pytestmark = pytest.mark.ray
+ANSWER_S = 5
+SUBMIT_AT_A_SIGN = """
+import sys, time; from pathlib import Path
+import jobs.submit, jobs.typed_recipe, ray.job_submission; from jobs.__main__ import main
+Path(sys.argv[1]).touch()
+while not Path(sys.argv[2]).exists():
+    time.sleep(0.01)
+began = time.monotonic(); code = main(sys.argv[3:]); print("seconds", time.monotonic() - began); sys.exit(code)
+"""
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with ray_cluster() as made:
         yield made
+
+
+@contextlib.contextmanager
+def _together(cluster: Cluster, words: list[str], count: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that load everything, wait for each other, and then submit at once. Each says last how many seconds
+    that took: ten interpreters that start at once say nothing of a submission."""
+    ready, go = cluster.folder / "ready", cluster.folder / "go"
+    ready.mkdir()
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", SUBMIT_AT_A_SIGN, str(ready / str(number)), str(go), *words],
+            cwd=cluster.folder, env=cluster.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for number in range(count)
+    ]  # fmt: skip
+    try:
+        wait_for(lambda: len(list(ready.iterdir())) == count, seconds=300)
+        go.touch()
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.fault("P16")
@@ -67,11 +101,14 @@ def test_a_study_travels_with_its_recipe(cluster: Cluster, ingested: Path, tmp_p
 @pytest.mark.fault("P16")
 def test_ten_submissions_at_once_run_one_job(cluster: Cluster, ingested: Path) -> None:
     arguments = [f"data.path={ingested}/data", f"out={cluster.folder}/ten", "pretrain.epochs=2"]
-    with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda _: cluster.submit("pretrain", *arguments), range(10)))
+    words = cluster.submission("pretrain", *arguments)
+    with _together(cluster, words, 10) as submissions:
+        answers = [(*submission.communicate(timeout=200), submission.returncode) for submission in submissions]
 
-    assert [answer.returncode for answer in answers] == [0] * 10, [answer.stderr for answer in answers]
-    assert len({str(result_of(answer)["submission_id"]) for answer in answers}) == 1
+    assert [code for _, _, code in answers] == [0] * 10, [err for _, err, _ in answers]
+    replies = [out.splitlines()[-2:] for out, _, _ in answers]
+    assert len({json.loads(result)["submission_id"] for result, _ in replies}) == 1
+    assert max(float(took.removeprefix("seconds ")) for _, took in replies) < ANSWER_S
     done = cluster.submit("pretrain", *arguments, "--follow")
     assert done.returncode == 0, done.stderr
     attempts = list((cluster.folder / "ten" / "pretrain" / "checkpoints").glob("attempt-*"))

@@ -124,13 +124,25 @@ def test_a_run_in_process_needs_no_shared_memory(
 
 
 @pytest.mark.fault("P14")
-def test_too_little_memory_names_the_keys_to_lower(parts: tuple[Task, Dataset], recipe: Recipe, tmp_path: Path) -> None:
-    huge = recipe.pretrain.model_copy(update={"batch_size": 1 << 40})
+@pytest.mark.parametrize("limit_mib", [None, 300])
+def test_too_little_memory_is_reported_with_need_have_and_the_keys_to_lower(
+    parts: tuple[Task, Dataset], recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit_mib: int | None
+) -> None:
+    config = recipe.pretrain.model_copy(update={"batch_size": 1 << 40} if limit_mib is None else {})
+    if limit_mib is not None:  # what a container with so much shows there
+        (tmp_path / "memory.max").write_text(f"{limit_mib << 20}\n")
+        monkeypatch.setattr(module, "_CGROUP_LIMITS", (tmp_path / "memory.max",))
 
-    with pytest.raises(Problems, match="batch_size") as caught:
-        preflight(*parts, huge, tmp_path / "run")
+    with pytest.raises(Problems) as caught:
+        preflight(*parts, config, tmp_path / "run")
 
-    assert _codes(caught.value) == ["ENV_MEMORY"]
+    (problem,) = caught.value.problems
+    need = estimate(*parts, config).memory
+    assert (problem.code, problem.exit_code) == ("ENV_MEMORY", 71)
+    assert problem.expected == f">= {-(-need // (1 << 20))} MiB"
+    assert limit_mib is None or problem.got == f"{limit_mib} MiB"
+    assert "pretrain.batch_size" in problem.fix
+    assert "pretrain.workers" in problem.fix
 
 
 @pytest.mark.fault("P14")
