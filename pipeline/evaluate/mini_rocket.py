@@ -70,7 +70,8 @@ class MiniRocket:
     @classmethod
     def fit(cls, signal: Signal, config: MiniRocketConfig, *, seed: int) -> "MiniRocket":
         """From training samples. Raises DataError where none of them has the stream."""
-        x, m = (part[signal.present.cpu().numpy()] for part in series.of_signal(signal))
+        (x, m), present = series.of_signal(signal), signal.present.cpu().numpy()
+        x, m = x[present], m[present]
         if len(x) == 0:
             raise DataError("no training sample has the stream that MiniRocket is to read", code="DATA_FIELD")
         mean, scale = _moments(x, m)

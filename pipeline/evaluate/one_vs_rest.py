@@ -84,4 +84,5 @@ def _loss(logits: NDArray[np.float64], tags: Tags) -> float:
 
 
 def _varied(tags: Tags) -> NDArray[np.bool_]:
-    return tags.any(axis=0) & ~tags.all(axis=0)
+    counts = np.count_nonzero(tags, axis=0)
+    return (counts > 0) & (counts < len(tags))

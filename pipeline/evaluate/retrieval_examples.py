@@ -110,7 +110,8 @@ def _example(asked: RetrievalTask, similarity: Cosine, query: int, labels: Codes
     own = asked.rows[query]
     found = zip(asked.rows[ranking.items], ranking.similarities, ranking.matches, strict=True)
     neighbours = (
-        Neighbour(int(idx), float(score), bool(match), _same(labels[own], labels[idx])) for idx, score, match in found
+        Neighbour(int(idx), float(score), bool(match), _same(int(labels[own]), int(labels[idx])))
+        for idx, score, match in found
     )
     return RetrievalExample(int(own), ranking.first_rank, ranking.size, tuple(neighbours))
 

@@ -37,9 +37,9 @@ def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("P18")
-@pytest.mark.parametrize("left", [f"pid {os.getpid()} on {os.uname().nodename}", "pid 1 on another-host", "\0 torn"])
+@pytest.mark.parametrize("left", ["pid {own} on {host}", "pid 1 on another-host", "\0 torn"])
 def test_what_a_lock_file_says_keeps_nobody_out(tmp_path: Path, left: str) -> None:
-    (tmp_path / "LOCK").write_text(left)
+    (tmp_path / "LOCK").write_text(left.format(own=os.getpid(), host=os.uname().nodename))
 
     with RunFolder(tmp_path).locked():
         assert (tmp_path / "LOCK").read_text() == f"pid {os.getpid()} on {os.uname().nodename}\n"
