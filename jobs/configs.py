@@ -20,6 +20,7 @@ from pipeline.evaluate.finetune_config import FinetuneConfig
 from pipeline.evaluate.probe_config import ProbeConfig
 from pipeline.evaluate.regression_config import RegressionConfig
 from pipeline.evaluate.sensor_statistics import SensorStatistics
+from pipeline.evaluate.sequence_config import SequenceConfig
 from pipeline.memory.config import MemoryConfig
 from pipeline.objectives.catalogue import AnyObjective
 from pipeline.relations.config import AnyRelation
@@ -184,6 +185,8 @@ class Recipe(Config):
     """The probe stage."""
     regression: RegressionConfig | None = None
     """Numbers that the probe stage predicts beside the label; None predicts none."""
+    sequence: SequenceConfig | None = None
+    """Classes of single steps that the probe stage predicts beside the label; None predicts none."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """The evaluate stage, which reads what the probe stage stored."""
     handmade: dict[str, SensorStatistics] = Field(default_factory=dict)
@@ -248,6 +251,8 @@ class Recipe(Config):
     def _known_names(self) -> "Recipe":
         if self.regression is not None and self.label is None:
             raise ValueError("regression needs a label beside it: the probe stage is skipped where label is null")
+        if self.sequence is not None and self.label is None:
+            raise ValueError("sequence needs a label beside it: the probe stage is skipped where label is null")
         if self.pretrained_streams and self.pretrained is None:
             raise ValueError("pretrained_streams needs pretrained, the run that these streams are of")
         named = {"pretrained_streams": tuple(self.pretrained_streams)} | {
@@ -267,8 +272,10 @@ class Recipe(Config):
         if (ingest := self.data.ingest) is None:
             return self
         targets = () if self.regression is None else self.regression.targets
+        phases = () if self.sequence is None else self.sequence.targets
         for key, name, where, known in (
             *(("regression.targets", target, "labels", ingest.labels) for target in targets),
+            *(("sequence.targets", target, "step_labels", ingest.step_labels) for target in phases),
             ("label", self.label, "labels", ingest.labels),
             ("subject", self.subject, "groups", ingest.groups),
             ("evaluate.session", self.evaluate.session, "groups", ingest.groups),

@@ -24,6 +24,7 @@ from jobs.probe_figures import (
     pseudo_labels_of,
     pseudo_labels_path,
 )
+from jobs.sequence import sequence_rows
 from jobs.stages import Context
 from jobs.stored_tables import TABLES, recorded_makers
 from jobs.transfer import transfer
@@ -63,6 +64,7 @@ def probe(context: Context) -> Result:
     audit_near_copies(recipe, dataset, tables["features"])
     audit_texts(recipe, dataset, task, tables["features"])
     figures = probe_figures(recipe, dataset, context.folder, tables)
+    sequences = sequence_rows(context, dataset, moved.dataset)
     fused = fuse(tables["probe"], list(recipe.streams), train=dataset.index.rows("train"))
     scores = sample_scores(figures.rows, task, dataset.index.key)
     write_sample_scores(scores, context.folder.stage("probe") / SAMPLE_SCORES_NAME)
@@ -80,7 +82,7 @@ def probe(context: Context) -> Result:
         "recovery": {name: {s: r.model_dump() for s, r in by.items()} for name, by in figures.recoveries.items()},
         "tables": recorded_makers(context.folder),
         "channels": {name: {key: [*names] for key, names in found.items()} for name, found in moved.channels.items()},
-        "metrics": {**figures.metrics()},
+        "metrics": {**figures.metrics(), **{n: v for row in sequences for n, v in row.metrics().items()}},
     }
 
 

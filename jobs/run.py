@@ -13,6 +13,7 @@ from jobs._mlflow import tracking_uri
 from jobs._provenance import FOLDER_TAG, provenance
 from jobs._regression_table import show_regression
 from jobs._run_folder import RECIPE_NAME, RunFolder, identity_hash, numbers, read_json, write_json, write_recipe
+from jobs._sequence_table import show_sequence
 from jobs._tracking import RunIdentity, Tracking, tracked
 from jobs.configs import Recipe
 from jobs.ingest import ingest_recipe
@@ -23,6 +24,7 @@ from pipeline.credentials import redact
 from pipeline.errors import ConfigError, KindredError, Preempted
 from pipeline.evaluate.regression_lines import regression_lines
 from pipeline.evaluate.results import rows_from_metrics
+from pipeline.evaluate.sequence_lines import sequence_lines
 from pipeline.evaluate.verdict import gain_lines
 from pipeline.strict_yaml import load_yaml
 from pipeline.tracking import history, read_spool
@@ -65,6 +67,8 @@ def run_recipe(
             Console().line(line)
         if lines := regression_lines(numbers(metrics)):
             show_regression(Console(), lines, title=f"{recipe.name}: R2 of ridge probes, test split")
+        if found := sequence_lines(numbers(metrics)):
+            show_sequence(Console(), found, title=f"{recipe.name}: linear probes of single steps, test split")
     else:
         Console().line(f"{' and '.join(stages)} finished: {recipe.place}    result: {folder.path}/result.json")
     if "report" in stages:

@@ -107,6 +107,8 @@ def _downstream_identity(*sections: str) -> Callable[[Recipe, RunFolder], Result
         chosen = _section(recipe, "seed", "label", "subject", "leak", *sections)
         if recipe.regression is not None and "probe" in sections:
             chosen |= _section(recipe, "regression")
+        if recipe.sequence is not None and "probe" in sections:
+            chosen |= _section(recipe, "sequence")
         if recipe.pretrained_streams:
             chosen["pretrained_streams"] = {**recipe.pretrained_streams}
         return {"state_hash": pretrained["state_hash"], "manifest": manifest, **chosen}

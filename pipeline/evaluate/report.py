@@ -19,6 +19,7 @@ from pipeline.evaluate.regression_lines import REGRESSION_SOURCES, RegressionLin
 from pipeline.evaluate.relation_recovery import Recoveries
 from pipeline.evaluate.relation_summary import RelationSummary, relation_columns
 from pipeline.evaluate.results import FUSED, TITLES, ResultRow, method_rank
+from pipeline.evaluate.sequence_lines import SCORE_TITLES, SEQUENCE_SOURCES, SequenceLine
 from pipeline.evaluate.verdict import gain_lines, verdict
 from pipeline.tracking import History
 
@@ -30,16 +31,17 @@ WIDE_DPI = 125  # a wide figure has many pixels already
 class ReportData:
     """What a report shows. Parts that are empty are left out.
 
-    regression: of targets that are numbers. gains: of the linear probe over its strongest control. history: metric name
-    with its stage, e.g. "pretrain/loss/total" -> points. chance: share of the largest class. evaluation: rows of
-    `kindred evaluate`; refused: what it left out -> why. provenance: "manifest sha256" -> text. config: the resolved
-    recipe as YAML. label: what clusters ought to follow.
+    regression: of targets that are numbers. sequence: of step labels. gains: of the linear probe over its strongest
+    control. history: metric name with its stage, e.g. "pretrain/loss/total" -> points. chance: share of the largest
+    class. evaluation: rows of `kindred evaluate`; refused: what it left out -> why. provenance: "manifest sha256" ->
+    text. config: the resolved recipe as YAML. label: what clusters ought to follow.
     """
 
     title: str
     description: str
     rows: Sequence[ResultRow]
     regression: Sequence[RegressionLine] = ()
+    sequence: Sequence[SequenceLine] = ()
     gains: Sequence[Gain] = ()
     history: History = field(default_factory=dict)
     maps: Sequence[EmbeddingMap] = ()
@@ -101,6 +103,8 @@ def render_report(data: ReportData, plots: Sequence[Plot] | None = None) -> str:
         relation_columns=relation_columns(data.relations),
         sources=_titles(SOURCES),
         regression_sources=_titles(REGRESSION_SOURCES),
+        sequence_sources=_titles(SEQUENCE_SOURCES),
+        score_titles=SCORE_TITLES,
         findings=[finding(summary, data.label).text for summary in data.pseudo_labels],
         sections=sections,
     )

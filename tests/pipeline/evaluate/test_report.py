@@ -17,6 +17,7 @@ from pipeline.evaluate.regression_lines import RegressionFigure, RegressionLine
 from pipeline.evaluate.relation_summary import ColumnConsistency, RelationSummary
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
 from pipeline.evaluate.results import ResultRow
+from pipeline.evaluate.sequence_lines import SEQUENCE_SCORES, SequenceLine
 from pipeline.evaluate.shown_streams import Texts
 from pipeline.evaluate.verdict import verdict
 
@@ -98,6 +99,9 @@ def full(name: str = "demo") -> ReportData:
             RegressionLine(name, name, 10, {"probe": RegressionFigure(0.5, -0.25, 0.75, 1.2)}),
             RegressionLine("effort", "fused", 100, {"probe": RegressionFigure(0.9, None, None, 0.31)}),
         ],
+        sequence=[
+            SequenceLine(name, "imu", 50, {score: {"probe": 0.75, "raw": 0.5} for score in SEQUENCE_SCORES}, (0.7, 0.8))
+        ],
         history={"pretrain/loss/total": [(1, 1.0), (2, 0.5)], f"pretrain/health/{name}/std": [(1, 1.0)]},
         maps=[EmbeddingMap(name, np.eye(2), {"label": [name, "b"], name: ["c", "d"]})],
         confusions=[Confusion(name, np.eye(2, dtype=int), [name, "b"])],
@@ -122,6 +126,19 @@ def test_regression_stands_beside_its_controls() -> None:
         "demo demo 10 % 0.500 -0.250 to 0.750 MAE 1.2 – – –",
         "effort fused 100 % 0.900 MAE 0.31 – – –",
     ]
+
+
+def test_steps_stand_beside_their_controls() -> None:
+    html = render_report(full())
+
+    part = html[html.index("<h2>Steps") :]
+    table = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in re.findall(r"<tr.*?</tr>", part, re.DOTALL)]
+    assert table[:3] == [
+        "Target stream labels score Kindred Random encoder Raw steps",
+        "demo imu 50 % frame accuracy 0.750 0.700 to 0.800 – 0.500",
+        "demo imu 50 % macro F1 0.750 – 0.500",
+    ]
+    assert table[6] == "demo imu 50 % F1@50 0.750 – 0.500"
 
 
 @pytest.mark.fault("S10")
