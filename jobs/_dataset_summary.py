@@ -47,6 +47,9 @@ def show_dataset(recipe: Recipe, manifest: Manifest, index: Index, console: Cons
     console.line("streams  " + ", ".join(f"{name} in {index.present(name).mean():.0%}" for name in index.streams))
     for name, names in manifest.labels.items():
         console.line(f"label    {name}: {len(names)} classes, {(index.labels(name) < 0).sum()} samples without")
+    for name, entry in manifest.step_labels.items():
+        share = (index.place(name).size >= 0).mean()
+        console.line(f"steps    {name} of {entry.stream}: {len(entry.classes)} classes, in {share:.0%} of the samples")
     if recipe.subject is not None:
         people = index.group(recipe.subject)
         counts = {name: len(np.unique(people[index.split == name])) for name in SPLITS}

@@ -9,7 +9,8 @@ import platformdirs
 import torch
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from jobs.configs import DataConfig, Recipe
+from jobs.configs import Recipe
+from jobs.data_config import DataConfig
 from modalities.catalogue import AnySchema, AnyStream, codec_for
 from modalities.draws import derive_seed
 from modalities.spec import Codec, Modality, Statistics

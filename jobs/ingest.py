@@ -9,7 +9,8 @@ from pathlib import Path
 from jobs._console import Console
 from jobs._ray_units import units_on_ray
 from jobs.assemble import source_of
-from jobs.configs import DataConfig, Recipe
+from jobs.configs import Recipe
+from jobs.data_config import DataConfig
 from jobs.planted.config import PlantedConfig
 from modalities.catalogue import codec_for
 from modalities.spec import Config

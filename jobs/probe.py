@@ -25,6 +25,7 @@ from jobs.probe_figures import (
     pseudo_labels_of,
     pseudo_labels_path,
 )
+from jobs.sequence import sequence_rows
 from jobs.stages import Context
 from jobs.stored_tables import TABLES, recorded_makers
 from jobs.transfer import transfer
@@ -68,6 +69,7 @@ def probe(context: Context) -> Result:
     if task is not None:
         audit_texts(recipe, dataset, task, tables["features"])
     figures = probe_figures(recipe, dataset, context.folder, tables)
+    sequences = sequence_rows(context, dataset, moved.dataset)
     fused = fuse(tables["probe"], list(recipe.streams), train=dataset.index.rows("train"))
     of_label: Result = {}
     drawn: Result = {}
@@ -89,7 +91,7 @@ def probe(context: Context) -> Result:
         "recovery": {name: {s: r.model_dump() for s, r in by.items()} for name, by in figures.recoveries.items()},
         "tables": recorded_makers(context.folder, tables),
         "channels": {name: {key: [*names] for key, names in found.items()} for name, found in moved.channels.items()},
-        "metrics": {**figures.metrics()},
+        "metrics": {**figures.metrics(), **{n: v for row in sequences for n, v in row.metrics().items()}},
     }
 
 

@@ -25,6 +25,7 @@ from pipeline.evaluate.relation_summary import RelationSummary, read_relations
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
 from pipeline.evaluate.results import rows_from_metrics
 from pipeline.evaluate.retrieval_examples import read_examples
+from pipeline.evaluate.sequence_lines import sequence_lines
 from pipeline.tracking import History, history, read_spool
 from pipeline.train.health import collapse_alarms
 
@@ -57,6 +58,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         rows=rows_from_metrics(numbers(folder.metrics(("probe", "finetune")))),
         regression=regression_lines(numbers(folder.metrics(("probe",)))),
         multi_label=multi_label_lines(numbers(folder.metrics(("probe",)))),
+        sequence=sequence_lines(numbers(folder.metrics(("probe",)))),
         gains=stored_gains(folder),
         history=_history(folder),
         maps=_maps(drawn),

@@ -14,6 +14,7 @@ from jobs._multi_label_table import show_multi_label
 from jobs._provenance import FOLDER_TAG, provenance
 from jobs._regression_table import show_regression
 from jobs._run_folder import RECIPE_NAME, RunFolder, identity_hash, numbers, read_json, write_json, write_recipe
+from jobs._sequence_table import show_sequence
 from jobs._tracking import RunIdentity, Tracking, tracked
 from jobs.configs import Recipe
 from jobs.ingest import ingest_recipe
@@ -25,6 +26,7 @@ from pipeline.errors import ConfigError, KindredError, Preempted
 from pipeline.evaluate.multi_label_lines import multi_label_lines
 from pipeline.evaluate.regression_lines import regression_lines
 from pipeline.evaluate.results import rows_from_metrics
+from pipeline.evaluate.sequence_lines import sequence_lines
 from pipeline.evaluate.verdict import gain_lines, target_gain_lines
 from pipeline.strict_yaml import load_yaml
 from pipeline.tracking import history, read_spool
@@ -119,6 +121,8 @@ def _show_results(recipe: Recipe, folder: RunFolder, metrics: Mapping[str, float
         show_regression(console, lines, title=f"{recipe.name}: R2 of ridge probes, test split")
     if tagged := multi_label_lines(metrics):
         show_multi_label(console, tagged, title=f"{recipe.name}: mAP of one-vs-rest probes, test split")
+    if steps := sequence_lines(metrics):
+        show_sequence(console, steps, title=f"{recipe.name}: linear probes of single steps, test split")
     for line in (*gain_lines(gains, rows), *target_gain_lines(gains)):
         console.line(line)
     return bool(rows or lines or tagged)

@@ -12,7 +12,8 @@ from jobs._run_folder import RunFolder, numbers, write_recipe
 from jobs._trained_shards import keep_shards, refuse_other_shards
 from jobs._trained_streams import keep_streams
 from jobs.assemble import open_dataset, pretrain_identity, source_of
-from jobs.configs import REMOTE_KEYS, Recipe
+from jobs.configs import Recipe
+from jobs.data_config import REMOTE_KEYS
 from jobs.ingest import ingest_recipe
 from jobs.pretrain import pretrain
 from pipeline.config import to_json
@@ -106,7 +107,7 @@ def _downstream_identity(*sections: str) -> Callable[[Recipe, RunFolder], Result
         manifest = load_manifest(source_of(recipe).folder).sha256
         chosen = _section(recipe, "seed", "label", "subject", "leak", *sections)
         if "probe" in sections:
-            asked = {"regression": recipe.regression, "multi_label": recipe.multi_label}
+            asked = {"regression": recipe.regression, "multi_label": recipe.multi_label, "sequence": recipe.sequence}
             chosen |= _section(recipe, *(name for name, section in asked.items() if section is not None))
         if recipe.pretrained_streams:
             chosen["pretrained_streams"] = {**recipe.pretrained_streams}

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from jobs._console import Console, plain_table
 from jobs._shard_pool import ShardPool
 from jobs.assemble import codecs_of, shards_at
-from jobs.configs import DataConfig
+from jobs.data_config import DataConfig
 from jobs.verify_run import is_run, verify_run
 from pipeline.config import build_config
 from pipeline.data.drift import DRIFT_LIMIT, Drift

@@ -28,19 +28,21 @@ class Batch:
     idx: (B,) int64 stable sample numbers. signals: stream name -> Signal.
     content: stream name -> (B,) int64 hash of the stored payload (equal payloads have equal hashes; absent = -1-idx).
     labels: (B,) int64 class numbers, -1 where unlabelled; None where no label column was asked for.
+    step_labels: name -> (B, T) int64 class number of every step of its stream, -1 where unknown or absent.
     """
 
     idx: Tensor
     signals: dict[str, Signal]
     content: dict[str, Tensor]
     labels: Tensor | None = None
+    step_labels: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.idx)
 
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor of the batch."""
-        yield from (self.idx, *self.content.values())
+        yield from (self.idx, *self.content.values(), *self.step_labels.values())
         for signal in self.signals.values():
             yield from (tensor for tensor in (signal.values, signal.mask, signal.present) if tensor is not None)
         if self.labels is not None:
@@ -65,6 +67,7 @@ class Batch:
             {name: signal.each(change) for name, signal in self.signals.items()},
             {name: change(content) for name, content in self.content.items()},
             None if self.labels is None else change(self.labels),
+            {name: change(classes) for name, classes in self.step_labels.items()},
         )
 
 

@@ -72,6 +72,9 @@ class PlantedConfig(Config):
     nan_gap_rate: Rate = 0.30
     """Share of sensor recordings with one gap of 0.1 to 0.5 s in all or half of the channels."""
 
+    gesture_steps: bool = Field(default=False, exclude_if=lambda written: not written)
+    """Also write which gesture every sensor step belongs to, for labels of single steps."""
+
     effort: Strength = 0.25
     """How much effort (light, steady, hard), shared by all streams, shows. Strong effort is a shortcut: it is easier to
     align on than the activity, and is learned first."""

@@ -3,6 +3,7 @@
 import math
 
 from jobs.planted.config import PlantedConfig
+from jobs.planted.gestures import GESTURES
 from jobs.planted.images import SIZE
 from jobs.planted.signals import CHANNELS, UNITS
 
@@ -45,6 +46,21 @@ def description(config: PlantedConfig) -> dict[str, object]:
         },
         "groups": {"subject": "subject", "device": "device", "session": "session"},
         "labels": {"activity": "activity", "tag": "tag"},
+        **({"step_labels": {"gesture": _gesture(config)}} if config.gesture_steps else {}),
         "start": {"column": "start_ns", "unit": "ns"},
         "split": {"kind": "groups", "group": "subject", "fractions": {"validation": 0.125, "test": 0.25}},
+    }
+
+
+def _gesture(config: PlantedConfig) -> dict[str, object]:
+    return {
+        "stream": "imu",
+        "source": {
+            "kind": "csv",
+            "path": "steps/{key}.csv",
+            "channels": ["gesture"],
+            "rate_hz": config.rate_hz,
+            "time": {"column": "time_ns", "unit": "ns", "clock": "utc"},
+        },
+        "classes": {str(number): name for number, name in enumerate(("rest", *GESTURES))},
     }

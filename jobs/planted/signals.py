@@ -36,28 +36,34 @@ def subject_style(subject: int, config: PlantedConfig) -> Style:
 
 def render_imu(event: Event, config: PlantedConfig) -> np.ndarray:
     """Readings (T, 6) in the units of `UNITS`; NaN where the unit dropped out."""
-    motion = _motion(event, config)
+    motion, _ = _motion(event, config)
     motion[:, 2] += GRAVITY
     seen = _rotate(motion, _mounting(event, config))
     return _gap(_unit_errors(seen, event, config), event, config)
 
 
-def _motion(event: Event, config: PlantedConfig) -> np.ndarray:
-    """Movement without gravity (T, 6) in the subject's frame."""
+def gesture_steps(event: Event, config: PlantedConfig) -> np.ndarray:
+    """Code of every step (T,) int64: 0 between gestures, else the gesture's number plus 1."""
+    return _motion(event, config)[1]
+
+
+def _motion(event: Event, config: PlantedConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Movement without gravity (T, 6) in the subject's frame, and the gesture of every step (T,)."""
     steps = round(event.length_s * config.rate_hz)
     t = np.arange(steps) / config.rate_hz
     rng = generator(config, "motion", event.key)
     style = subject_style(event.subject, config)
     amplitude = style.amplitude * (0.7, 1.0, 1.4)[event.effort] ** config.effort
-    motion = np.zeros((steps, 6))
+    motion, codes = np.zeros((steps, 6)), np.zeros(steps, np.int64)
     begin = -rng.uniform(0.0, 2.2)
     while begin < event.length_s:
         for gesture in event.pair:
             length = style.tempo * rng.uniform(0.5, 0.7)
             motion += _gesture(gesture, (t - begin) / length, rng) * amplitude
+            codes[(t > begin) & (t < begin + length)] = gesture + 1
             begin += length + rng.uniform(0.05, 0.15)
         begin += style.tempo * rng.uniform(0.7, 1.1)
-    return _rotate(motion, Rotation.from_rotvec(style.tilt)) * _SCALE
+    return _rotate(motion, Rotation.from_rotvec(style.tilt)) * _SCALE, codes
 
 
 def _gesture(gesture: int, phase: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 records.csv   key, subject, device, session, activity, tag, start_ns (UTC), length_s, imu and photo paths, note
 imu/KEY.csv   time_ns (UTC) and six channels, one row a step; an empty cell where the unit dropped out
+steps/KEY.csv time_ns (UTC) and the gesture of each step, only where `gesture_steps` asks for it
 photo/KEY.png 64 x 64 RGB
 truth.csv     every planted factor of every event; not for training
 """
@@ -18,12 +19,12 @@ from jobs.planted.factors import Event, draw_events
 from jobs.planted.gestures import GESTURES
 from jobs.planted.images import render_photo
 from jobs.planted.notes import write_note
-from jobs.planted.signals import CHANNELS, render_imu, subject_style
+from jobs.planted.signals import CHANNELS, gesture_steps, render_imu, subject_style
 
 
 def write_planted(config: PlantedConfig, root: Path) -> None:
     """All raw files below `root`, the tables last. The same config writes the same bytes."""
-    for folder in ("imu", "photo"):
+    for folder in ("imu", "photo", *(("steps",) if config.gesture_steps else ())):
         (root / folder).mkdir(parents=True, exist_ok=True)
     events = draw_events(config)
     truth = [_write_event(event, config, root) for event in events]
@@ -38,18 +39,29 @@ def _write_event(event: Event, config: PlantedConfig, root: Path) -> dict[str, o
         readings = render_imu(event, config)
         gap_steps = int(np.isnan(readings).any(axis=1).sum())
         (root / _path(event, "imu")).write_text(_imu_csv(readings, event, config), encoding="utf-8")
+        if config.gesture_steps:
+            steps = gesture_steps(event, config)
+            (root / "steps" / f"{event.key}.csv").write_text(_steps_csv(steps, event, config), encoding="utf-8")
     if "photo" in event.present:
         Image.fromarray(render_photo(event, config)).save(root / _path(event, "photo"), compress_level=1)
     return _truth(event, config, gap_steps)
 
 
 def _imu_csv(readings: np.ndarray, event: Event, config: PlantedConfig) -> str:
-    stamps = event.start_ns + np.round(np.arange(len(readings)) * 1e9 / config.rate_hz).astype(np.int64)
     lines = [",".join(["time_ns", *CHANNELS])]
-    for stamp, row in zip(stamps.tolist(), readings.tolist(), strict=True):
+    for stamp, row in zip(_stamps(event, config, len(readings)), readings.tolist(), strict=True):
         cells = ("" if value != value else f"{value:.4f}" for value in row)  # only NaN differs from itself
         lines.append(f"{stamp},{','.join(cells)}")
     return "\n".join(lines) + "\n"
+
+
+def _steps_csv(steps: np.ndarray, event: Event, config: PlantedConfig) -> str:
+    rows = zip(_stamps(event, config, len(steps)), steps.tolist(), strict=True)
+    return "\n".join(["time_ns,gesture", *(f"{stamp},{gesture}" for stamp, gesture in rows)]) + "\n"
+
+
+def _stamps(event: Event, config: PlantedConfig, steps: int) -> list[int]:
+    return (event.start_ns + np.round(np.arange(steps) * 1e9 / config.rate_hz).astype(np.int64)).tolist()
 
 
 def _path(event: Event, stream: str) -> str:

@@ -12,9 +12,11 @@ from pipeline.data.labels import LabelColumn
 from pipeline.data.member_source import MemberSource
 from pipeline.data.raw_files import template_columns
 from pipeline.data.record_sources import AnyRecords
+from pipeline.data.resample import rate_ratio
 from pipeline.data.series import SeriesSource
 from pipeline.data.sources import AnySource, RawSource
 from pipeline.data.split import AnySplit
+from pipeline.data.step_labels import StepLabel
 from pipeline.data.timestamps import TimeUnit
 from pipeline.data.webdataset_records import WebdatasetRecords
 from pipeline.data.windows import WindowConfig
@@ -55,6 +57,8 @@ class Description(Config):
     """Group name (subject, session, device, ...) -> column of the record table."""
     labels: dict[ColumnName, LabelColumn] = Field(default_factory=dict)
     """Label name -> column of the record table, optionally with class names."""
+    step_labels: dict[ColumnName, StepLabel] = Field(default_factory=dict, exclude_if=lambda labels: not labels)
+    """Label name -> class of every step of a sensor stream, such as the phase of a movement."""
     start: StartTime | None = None
     """Start time of records; null where unknown. Streams with UTC stamps do not need it."""
     window: WindowConfig | None = None
@@ -73,14 +77,29 @@ class Description(Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Description":
-        clocks = {s.clock for s in self.streams.values() if isinstance(s, SeriesSource)}
+        labels = [label.source for label in self.step_labels.values()]
+        clocks = {s.clock for s in (*self.streams.values(), *labels) if isinstance(s, SeriesSource)}
         if len(clocks - {None}) > 1:
             raise ValueError("all time columns must use the same clock")
         if len({isinstance(source, MemberSource) for source in self.streams.values()} | {self.in_place}) > 1:
             raise ValueError("records of kind webdataset need streams of kind member, and only they can have them")
         if self.in_place and (self.window is not None or self.unit_records is not None):
             raise ValueError("archives are indexed as they are: window and unit_records must be null")
+        for name in self.step_labels:
+            self._check_step_label(name)
         return self
+
+    def _check_step_label(self, name: str) -> None:
+        if name in self.streams or name in self.labels or name == "meta":
+            raise ValueError(f"step label {name} has the name of a stream or of a label column")
+        label, source = self.step_labels[name], self.streams.get(self.step_labels[name].stream)
+        if not isinstance(source, SeriesSource):
+            raise ValueError(f"step_labels.{name}.stream {label.stream!r} is no stream with a series of its own")
+        if (label.source.clock is None) != (source.clock is None):
+            raise ValueError(
+                f"step_labels.{name}: either both sources have time stamps, the label's and its stream's, or none"
+            )
+        rate_ratio(label.source.rate_hz, source.stored_rate_hz)
 
     @property
     def in_place(self) -> bool:
@@ -91,11 +110,24 @@ class Description(Config):
         """The streams that are read from raw files."""
         return {name: source for name, source in self.streams.items() if not isinstance(source, MemberSource)}
 
+    def step_sources(self) -> dict[str, RawSource]:
+        """The sources of the step labels, as they follow their streams."""
+        return {n: label.along(self.labelled_source(n)) for n, label in self.step_labels.items()}
+
+    def labelled_source(self, name: str) -> SeriesSource:
+        """The source of the stream that a step label belongs to."""
+        source = self.streams[self.step_labels[name].stream]
+        assert isinstance(source, SeriesSource)  # noqa: S101 - the description was checked
+        return source
+
     def columns(self) -> dict[str, str]:
         """Every column of the record table that is used -> the key of the description that names it."""
         used = {column: f"streams.{name}" for name, source in self.streams.items() for column in source.columns()}
         used |= {column: f"groups.{name}" for name, column in self.groups.items()}
         used |= {label.column: f"labels.{name}" for name, label in self.labels.items()}
+        used |= {
+            column: f"step_labels.{n}" for n, label in self.step_labels.items() for column in label.source.columns()
+        }
         used |= dict.fromkeys(self.split.columns(), "split")
         if self.records.key is not None:
             used |= dict.fromkeys(key_columns(self.records.key), "records.key")

@@ -1,7 +1,7 @@
 """One raw record to its samples: a pure function, so that records can be encoded in any process, in any order."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from pipeline.data.description import Description
 from pipeline.data.file_source import RawData
 from pipeline.data.records import Record
 from pipeline.data.series import Series, SeriesSource
-from pipeline.data.sources import Raw
+from pipeline.data.sources import Raw, RawSource
+from pipeline.data.step_codec import StepCodec
 from pipeline.data.timestamps import parse_time
 from pipeline.data.windows import Window, align, cut
 from pipeline.errors import DataError, KindredError, SecurityError
@@ -19,17 +20,18 @@ from pipeline.errors import DataError, KindredError, SecurityError
 
 @dataclass(frozen=True)
 class EncodedSample:
-    """Payload of each stream that one sample has; times in UTC ns, -1 where unknown."""
+    """Payload of each stream and step label that one sample has; times in UTC ns, -1 where unknown."""
 
     key: str
     window: int
     start_ns: int
     end_ns: int
     payloads: dict[str, bytes]
+    steps: dict[str, bytes] = field(default_factory=dict)
 
     def without_payloads(self) -> "EncodedSample":
         """The small part, to remember once the payloads are stored."""
-        return replace(self, payloads={})
+        return replace(self, payloads={}, steps={})
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,17 @@ class RecordEncoder:
     codecs: Mapping[str, Codec]
 
     def __call__(self, record: Record) -> EncodedRecord:
-        raws, problems = self._read(record)
-        if problems:
+        raws, problems = self._read(record, self.description.raw_sources())
+        labels = {
+            n: s for n, s in self.description.step_sources().items() if self.description.step_labels[n].stream in raws
+        }
+        codes, more = self._read(record, labels)
+        if not raws and not problems:
+            problems.append(DataError("the record has no stream at all", code="DATA_MISSING_MODALITY", key=record.key))
+        if problems := [*problems, *more]:
             return EncodedRecord(record, (), 0, tuple(problems))
         try:
-            windows, dropped, origin_ns = self._cut(record, raws)
+            windows, dropped, origin_ns = self._cut(record, raws, codes)
         except DataError as error:
             return EncodedRecord(record, (), 0, (_located(error, record.key, error.field),))
         texts_and_files = {name: raw for name, raw in raws.items() if not isinstance(raw, Series)}
@@ -67,10 +75,10 @@ class RecordEncoder:
             problems += found
         return EncodedRecord(record, () if problems else tuple(samples), dropped, tuple(problems))
 
-    def _read(self, record: Record) -> tuple[dict[str, Raw], list[KindredError]]:
+    def _read(self, record: Record, sources: Mapping[str, RawSource]) -> tuple[dict[str, Raw], list[KindredError]]:
         raws: dict[str, Raw] = {}
         problems: list[KindredError] = []
-        for name, source in self.description.raw_sources().items():
+        for name, source in sources.items():
             try:
                 raw = source.read(record, self.data)
             except (DataError, SecurityError) as error:
@@ -78,17 +86,18 @@ class RecordEncoder:
                 continue
             if raw is not None:
                 raws[name] = raw
-        if not raws and not problems:
-            problems.append(DataError("the record has no stream at all", code="DATA_MISSING_MODALITY", key=record.key))
         return raws, problems
 
-    def _cut(self, record: Record, raws: Mapping[str, Raw]) -> tuple[list[Window], int, int | None]:
+    def _cut(
+        self, record: Record, raws: Mapping[str, Raw], codes: Mapping[str, Raw]
+    ) -> tuple[list[Window], int, int | None]:
         series = {name: raw for name, raw in raws.items() if isinstance(raw, Series)}
         aligned, first_ns = align(series)
         origin_ns = first_ns if self._has_utc() and first_ns is not None else self._start(record)
         length_s = max((s.values.shape[1] / s.rate_hz for s in aligned.values()), default=0.0)
+        steps = self._steps(codes, aligned)
         if self.description.window is None or not aligned:
-            return [Window(0, 0.0, length_s, aligned)], 0, origin_ns
+            return [Window(0, 0.0, length_s, aligned, steps)], 0, origin_ns
         required = frozenset(name for name, s in self.description.streams.items() if not s.optional)
         windows, dropped = cut(aligned, self.description.window, required=required)
         if not windows:
@@ -100,7 +109,24 @@ class RecordEncoder:
                 got=round(length_s, 6),
                 fix="lower window.length_s, min_fraction or min_observed, or set policy: quarantine",
             )
-        return windows, dropped, origin_ns
+        return [self._labelled(window, steps) for window in windows], dropped, origin_ns
+
+    def _steps(self, codes: Mapping[str, Raw], streams: Mapping[str, Series]) -> dict[str, np.ndarray]:
+        found = {}
+        for name, raw in codes.items():
+            label = self.description.step_labels[name]
+            assert isinstance(raw, Series)  # noqa: S101 - only such sources are allowed
+            try:
+                found[name] = label.on_steps(raw, streams[label.stream], self.description.labelled_source(name))
+            except DataError as error:
+                error.field = name
+                raise
+        return found
+
+    def _labelled(self, window: Window, steps: Mapping[str, np.ndarray]) -> Window:
+        labels = self.description.step_labels
+        own = {name: window.steps_of(labels[name].stream, classes) for name, classes in steps.items()}
+        return replace(window, steps={name: classes for name, classes in own.items() if classes is not None})
 
     def _has_utc(self) -> bool:
         return any(isinstance(s, SeriesSource) and s.clock == "utc" for s in self.description.streams.values())
@@ -118,8 +144,13 @@ class RecordEncoder:
         payloads, problems = self._payloads(key, {name: series.values for name, series in window.series.items()})
         start_ns = -1 if origin_ns is None else origin_ns + round(window.start_s * 1e9)
         end_ns = -1 if origin_ns is None else start_ns + round(window.length_s * 1e9)
-        payloads = {**payloads, **constant}
-        return EncodedSample(key, window.number, start_ns, end_ns, payloads), problems
+        payloads, steps = {**payloads, **constant}, self._step_payloads(window)
+        return EncodedSample(key, window.number, start_ns, end_ns, payloads, steps), problems
+
+    def _step_payloads(self, window: Window) -> dict[str, bytes]:
+        """A series that is too long for its stream is refused there."""
+        classes = self.description.step_labels
+        return {n: StepCodec(len(classes[n].classes), len(own)).encode(own) for n, own in window.steps.items()}
 
     def _payloads(
         self, key: str, values: Mapping[str, np.ndarray | bytes | str]

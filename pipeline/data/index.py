@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ class Index:
     """Columns of the index, each (N,); row number = idx.
 
     shard: number in the manifest. record: number of the raw record; window: number within it, 0 for whole records.
-    start_ns, end_ns: UTC, -1 where unknown. split: train, validation or test.
+    start_ns, end_ns: UTC, -1 where unknown. split: train, validation or test. step_labels: places of their payloads.
     """
 
     key: np.ndarray
@@ -42,6 +42,7 @@ class Index:
     streams: Mapping[str, StreamColumns]
     groups: Mapping[str, np.ndarray]
     classes: Mapping[str, np.ndarray]
+    step_labels: Mapping[str, StreamColumns] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.key)
@@ -84,6 +85,10 @@ class Index:
             raise _unknown(name, "stream", list(self.streams))
         return self.streams[name]
 
+    def place(self, name: str) -> StreamColumns:
+        """Positions of one stream or step label. Raises DataError for unknown names."""
+        return self.step_labels[name] if name in self.step_labels else self.stream(name)
+
 
 def _column(columns: Mapping[str, np.ndarray], name: str, what: str) -> np.ndarray:
     if name not in columns:
@@ -99,7 +104,7 @@ def index_bytes(index: Index) -> bytes:
     """The index as a Parquet file; the same index gives the same bytes."""
     columns: dict[str, np.ndarray] = {"idx": np.arange(len(index), dtype=np.int64), "key": index.key}
     columns |= {name: getattr(index, name) for name in ("shard", "record", "window", "start_ns", "end_ns", "split")}
-    for name, stream in index.streams.items():
+    for name, stream in {**index.streams, **index.step_labels}.items():
         columns |= {f"{name}.offset": stream.offset, f"{name}.size": stream.size, f"{name}.crc32": stream.crc32}
     columns |= {f"group.{name}": values for name, values in index.groups.items()}
     columns |= {f"label.{name}": values for name, values in index.classes.items()}
@@ -150,6 +155,7 @@ def _from_table(table: pa.Table, manifest: Manifest) -> Index:
         streams={name: positions(name) for name in manifest.streams},
         groups={name: texts(f"group.{name}") for name in manifest.groups},
         classes={name: integers(f"label.{name}") for name in manifest.labels},
+        step_labels={name: positions(name) for name in manifest.step_labels},
     )
 
 
@@ -161,17 +167,21 @@ def _check(index: Index, manifest: Manifest) -> None:
     if index.shard.min() < 0 or index.shard.max() >= len(shards):
         raise _bad("names shards that the manifest lacks")
     shard_bytes = np.array([shard.bytes for shard in shards])[index.shard]
-    for name, stream in index.streams.items():
+    members = {**index.streams, **index.step_labels}
+    for name, stream in members.items():
         inside = (stream.offset >= 0) & (stream.size <= shard_bytes) & (stream.offset <= shard_bytes - stream.size)
         if not (inside | (stream.size == -1)).all() or (stream.size < -1).any():
             raise _bad(f"has payloads of {name} outside their shards")
-    payloads = [np.bincount(index.shard, np.maximum(each.size, 0), len(shards)) for each in index.streams.values()]
+    payloads = [np.bincount(index.shard, np.maximum(each.size, 0), len(shards)) for each in members.values()]
     # Overlapping payloads would let a batch ask for more memory than there are bytes.
     if (np.sum(payloads, axis=0) > np.array([shard.bytes for shard in shards])).any():
         raise _bad("has payloads that overlap")
     for name, classes in index.classes.items():
         if classes.min() < -1 or classes.max() >= len(manifest.labels[name]):
             raise _bad(f"has unknown classes of {name}")
+    for name, labels in index.step_labels.items():
+        if ((labels.size >= 0) & ~index.present(manifest.step_labels[name].stream)).any():
+            raise _bad(f"has {name} of samples without its stream")
 
 
 def _bad(problem: str, *, code: str = "DATA_INDEX") -> DataError:

@@ -28,6 +28,7 @@ from pipeline.data.manifest import (
     ORIGINALS_NAME,
     Manifest,
     SplitEntry,
+    StepLabelEntry,
     StreamEntry,
     stream_folder,
 )
@@ -172,9 +173,18 @@ def _finish(
         num_dropped_windows=merged.num_dropped_windows,
         groups=tuple(description.groups),
         labels=merged.class_names(),
+        step_labels=_step_labels(merged),
         split=SplitEntry(rule=_split_rule(description), counts=merged.counts()),
         quarantine=tuple(quarantined),
     )
+
+
+def _step_labels(merged: Merged) -> dict[str, StepLabelEntry]:
+    columns = merged.index.step_labels
+    return {
+        name: StepLabelEntry(stream=label.stream, classes=label.class_names, count=int((columns[name].size >= 0).sum()))
+        for name, label in merged.description.step_labels.items()
+    }
 
 
 def _split_rule(description: Description) -> dict[str, JsonValue]:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, ValidationError, field_validator
+from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 from pydantic_core import from_json
 
 from modalities.spec import Config, Statistics
@@ -17,6 +17,7 @@ INDEX_NAME = "index.parquet"
 ORIGINALS_NAME = "originals.parquet"  # only where samples stay in archives of someone else
 FORMAT_VERSION = 1
 MAX_MANIFEST_BYTES = 64 << 20
+MAX_STEPS = 1_000_000
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -42,6 +43,17 @@ class StreamEntry(Config):
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
                 raise ValueError(f"{name!r} leaves the data set folder")
         return files
+
+
+class StepLabelEntry(Config):
+    """A class for every step of a stream."""
+
+    stream: StreamName
+    """Its stream."""
+    classes: tuple[str, ...] = Field(min_length=2)
+    """Class names in class order."""
+    count: int = Field(ge=0)
+    """Samples that have it."""
 
 
 class ShardEntry(Config):
@@ -89,10 +101,30 @@ class Manifest(Config):
     """Group columns of the index."""
     labels: dict[ColumnName, tuple[str, ...]]
     """Label column -> class names in class order."""
+    step_labels: dict[ColumnName, StepLabelEntry] = Field(default_factory=dict, exclude_if=lambda labels: not labels)
+    """Labels of single steps; left out where there are none, so that older data sets keep their hash."""
     split: SplitEntry
     """How the samples were split."""
     quarantine: tuple[str, ...]
     """Keys of the records left out as bad."""
+
+    @model_validator(mode="after")
+    def _labelled_streams(self) -> "Manifest":
+        for name, entry in self.step_labels.items():
+            if entry.stream not in self.streams or name in self.streams:
+                raise ValueError(f"step label {name} must have a name of its own and belong to a stream")
+            steps = self.streams[entry.stream].schema_.get("max_steps")
+            if not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
+                raise ValueError(
+                    f"step label {name}: the schema of {entry.stream} needs max_steps from 1 to {MAX_STEPS}"
+                )
+        return self
+
+    def max_steps(self, stream: str) -> int:
+        """Longest series of a stream with step labels."""
+        steps = self.streams[stream].schema_["max_steps"]
+        assert isinstance(steps, int)  # noqa: S101 - the manifest was checked
+        return steps
 
     @property
     def sha256(self) -> str:

@@ -154,6 +154,7 @@ def _index(
         streams={name: stream(name) for name in description.streams},
         groups={n: np.array([r.row[c] for r in records], np.str_)[row_of] for n, c in description.groups.items()},
         classes={name: numbers for name, (_, numbers) in classes.items()},
+        step_labels={name: stream(name) for name in description.step_labels},
     )
 
 

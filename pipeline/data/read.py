@@ -13,6 +13,7 @@ from pipeline.data.index import Index
 from pipeline.data.manifest import Manifest
 from pipeline.data.shard_files import ShardFiles
 from pipeline.data.shard_source import ShardSource, shard_source
+from pipeline.data.step_codec import step_codecs, uncovered
 from pipeline.errors import DataError
 from pipeline.types import Batch
 
@@ -34,7 +35,7 @@ class ShardReader:
         io_timeout_s: float = 30.0,
     ) -> None:
         """source: a folder stands for the shards in it. io_timeout_s: how long the storage may deliver nothing."""
-        self.manifest, self.index, self.codecs = manifest, index, dict(codecs)
+        self.manifest, self.index, self.codecs = manifest, index, {**codecs, **step_codecs(manifest)}
         self._files = ShardFiles(shard_source(source), manifest.shards, io_timeout_s=io_timeout_s)
 
     def __enter__(self) -> "ShardReader":
@@ -47,18 +48,43 @@ class ShardReader:
         """Close the shards; a later batch opens them again."""
         self._files.close()
 
-    def batch(self, idx: np.ndarray, *, streams: Sequence[str], label: str | None = None) -> Batch:
-        """Samples idx (B,) in that order. Raises DataError naming shard, key, stream and offset; StorageError."""
+    def batch(
+        self, idx: np.ndarray, *, streams: Sequence[str], label: str | None = None, step_labels: Sequence[str] = ()
+    ) -> Batch:
+        """Samples idx (B,) in that order; step labels are those of streams that are read.
+
+        Raises DataError naming shard, key, stream and offset; StorageError.
+        """
         idx = np.asarray(idx, np.int64)
-        payloads = self.payloads(idx, streams)
+        payloads = self.payloads(idx, [*streams, *step_labels])
         signals = {name: self._decode(name, idx, payloads[name]) for name in streams}
         content = {name: torch.from_numpy(self.index.content(name, idx)) for name in streams}
         labels = None if label is None else torch.from_numpy(self.index.labels(label)[idx])
-        return Batch(torch.from_numpy(idx), signals, content, labels)
+        steps = {name: self._steps(name, idx, payloads[name], signals) for name in step_labels}
+        return Batch(torch.from_numpy(idx), signals, content, labels, steps)
+
+    def _steps(
+        self, name: str, idx: np.ndarray, payloads: list[bytes | None], signals: Mapping[str, Signal]
+    ) -> torch.Tensor:
+        """Class numbers (B, T). Raises DataError where a sample has fewer of them than steps."""
+        stream = self.manifest.step_labels[name].stream
+        found, signal = self._decode(name, idx, payloads), signals[stream]
+        short = uncovered(found, signal)
+        if short.any():
+            i = int(idx[int(short.argmax())])
+            raise DataError(
+                f"{name} ends before the steps of its stream",
+                code="DATA_SHAPE",
+                shard=self.manifest.shards[self.index.shard[i]].name,
+                key=str(self.index.key[i]),
+                field=name,
+                fix="restore the data set, or ingest again",
+            )
+        return found.values
 
     def payloads(self, idx: np.ndarray, streams: Sequence[str]) -> dict[str, list[bytes | None]]:
         """Stored bytes of every stream, in the order of idx (B,), None where absent; their checksums are right."""
-        columns = [self.index.stream(name) for name in streams]
+        columns = [self.index.place(name) for name in streams]
         size = np.array([column.size[idx] for column in columns], np.int64).ravel()
         offset = np.array([column.offset[idx] for column in columns], np.int64).ravel()
         crc32 = np.array([column.crc32[idx] for column in columns], np.int64).ravel()
@@ -89,13 +115,13 @@ class ShardReader:
             raise bad_sample(
                 error,
                 shard=self.manifest.shards[self.index.shard[i]].name,
-                offset=int(self.index.stream(stream).offset[i]),
+                offset=int(self.index.place(stream).offset[i]),
                 key=str(self.index.key[i]),
                 field=stream,
             ) from error
 
     def _changed(self, stream: str, i: int, payload: bytes) -> DataError:
-        columns, size = self.index.stream(stream), len(payload)
+        columns, size = self.index.place(stream), len(payload)
         whole = size == columns.size[i]
         return DataError(
             "the stored payload has changed",

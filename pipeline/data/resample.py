@@ -16,16 +16,22 @@ def rate_ratio(from_hz: float, to_hz: float) -> Fraction:
     return ratio
 
 
-def resample(values: np.ndarray, *, from_hz: float, to_hz: float) -> np.ndarray:
+def resample(values: np.ndarray, *, from_hz: float, to_hz: float, nearest: bool = False) -> np.ndarray:
     """(C, T) -> (C, ceil(T * to / from)) with an anti-aliasing polyphase filter (scipy.signal.resample_poly).
 
     Step k of the result lies at k / to_hz seconds. NaNs are filled linearly before the filter, and an output step is
     NaN where one of the input steps around its moment is: the mask keeps its place, and no NaN spreads over the filter.
     The ends are continued by the line between first and last step, so a constant stays constant.
+    nearest: each output step is the input step nearest to its moment instead, the earlier one of two.
     """
     ratio = rate_ratio(from_hz, to_hz)
     if ratio == 1:
         return values
+    if nearest:
+        moments = np.arange(math.ceil(values.shape[1] * ratio))
+        twice = 2 * moments * ratio.denominator
+        before = -((ratio.numerator - twice) // (2 * ratio.numerator))  # half rounded down, in whole numbers
+        return values[:, np.minimum(before, values.shape[1] - 1)]
     if values.shape[1] == 1:  # no line through one step
         return np.repeat(values, math.ceil(ratio), axis=1)
     from scipy.signal import resample_poly  # imported late: it takes a second

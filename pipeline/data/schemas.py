@@ -30,6 +30,17 @@ def check_schemas(description: Description, schemas: Mapping[str, Mapping[str, J
             )
         if rate_hz is not None and rate_hz != source.stored_rate_hz:
             problems.append(_mismatch(name, "rate_hz of source and schema differ", source.stored_rate_hz, rate_hz))
+    problems += [
+        ConfigError(
+            f"step label {name}: the schema of its stream states no max_steps",
+            code="CONFIG_STREAM",
+            field=f"step_labels.{name}.stream",
+            got=label.stream,
+            fix="only sensor streams have steps",
+        )
+        for name, label in description.step_labels.items()
+        if not isinstance(schemas.get(label.stream, {}).get("max_steps"), int)
+    ]
     if problems:
         raise Problems(problems)
 

@@ -61,6 +61,9 @@ class SeriesSource(FileSource):
     """Keep the steps from the first to before the second time, in seconds; null keeps all."""
     rate_tolerance: float = Field(default=0.005, ge=0, lt=1)
     """Allowed relative difference between the declared rate and the one found in the file."""
+    nearest: bool = Field(default=False, exclude_if=lambda nearest: not nearest)
+    """Take the nearest raw step wherever steps are moved, for readings that are codes, such as the state of a switch;
+    otherwise they are interpolated."""
 
     @field_validator("channels")
     @classmethod
@@ -124,7 +127,7 @@ class SeriesSource(FileSource):
         if stamps is not None and time is not None:
             series = self._regular(values, stamps_from_column(stamps, time.unit), time)
         rate_hz = self.stored_rate_hz
-        resampled = resample(series.values, from_hz=self.rate_hz, to_hz=rate_hz)
+        resampled = resample(series.values, from_hz=self.rate_hz, to_hz=rate_hz, nearest=self.nearest)
         return self._crop(replace(series, values=resampled.astype(np.float32), rate_hz=rate_hz))
 
     def _select(self, values: np.ndarray) -> np.ndarray:
@@ -138,7 +141,8 @@ class SeriesSource(FileSource):
             check_plausible(int(stamps_ns[0]))
             check_plausible(int(stamps_ns[-1]))
         check_stamps(stamps_ns, rate_hz=self.rate_hz, tolerance=self.rate_tolerance)
-        return Series(to_grid(values, stamps_ns, rate_hz=self.rate_hz), self.rate_hz, int(stamps_ns[0]))
+        on_grid = to_grid(values, stamps_ns, rate_hz=self.rate_hz, nearest=self.nearest)
+        return Series(on_grid, self.rate_hz, int(stamps_ns[0]))
 
     def _crop(self, series: Series) -> Series:
         if self.crop_s is None:

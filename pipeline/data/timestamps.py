@@ -146,8 +146,10 @@ def check_rate(found_hz: float, *, rate_hz: float, tolerance: float) -> None:
         )
 
 
-def to_grid(values: np.ndarray, stamps_ns: np.ndarray, *, rate_hz: float, max_gap: float = 2.5) -> np.ndarray:
-    """(C, T) at irregular stamps -> (C, T') on the grid first + k / rate_hz, linearly interpolated.
+def to_grid(
+    values: np.ndarray, stamps_ns: np.ndarray, *, rate_hz: float, max_gap: float = 2.5, nearest: bool = False
+) -> np.ndarray:
+    """(C, T) at irregular stamps -> (C, T') on the grid first + k / rate_hz, linearly interpolated or the nearest step.
 
     NaN where the two neighbouring stamps lie more than `max_gap` intervals apart, or one of the two values is NaN.
     Raises DataError when the stamps span far more time than they fill.
@@ -164,7 +166,7 @@ def to_grid(values: np.ndarray, stamps_ns: np.ndarray, *, rate_hz: float, max_ga
         return values.copy()
     left = right - 1
     weight = np.clip((grid - elapsed[left]) / (elapsed[right] - elapsed[left]), 0.0, 1.0)
-    on_grid = _blend(values[:, left], values[:, right], weight)
+    on_grid = _blend(values[:, left], values[:, right], (weight > 0.5).astype(float) if nearest else weight)
     on_grid[:, (elapsed[right] - elapsed[left] > max_gap + 1e-6) & (weight > 0) & (weight < 1)] = np.nan
     return on_grid
 

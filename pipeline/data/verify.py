@@ -17,6 +17,7 @@ from pipeline.data.index import Index, load_index
 from pipeline.data.manifest import ORIGINALS_NAME, Manifest, StreamEntry
 from pipeline.data.shard_source import ShardSource, shard_source
 from pipeline.data.split import SPLITS
+from pipeline.data.step_codec import step_codecs
 from pipeline.data.verify_content import ShardCheck, ShardResult, ShardTask
 from pipeline.data.verify_splits import copies, split_leaks, suspects
 from pipeline.errors import DataError
@@ -56,7 +57,7 @@ def verify_dataset(
     findings, num_bytes = Findings("strict"), 0
     for problem in damaged_fitted_files(source.folder, manifest.streams):
         findings.add_fatal(problem)
-    check = ShardCheck(source, codecs, {name: entry.statistics for name, entry in manifest.streams.items()})
+    check = _shard_check(source, manifest, codecs)
     gathered = _Gathered(manifest)
     for result in map_shards(check, _tasks(source, manifest, index)):
         for problem in result.problems:
@@ -80,6 +81,13 @@ def verify_dataset(
         findings.add_fatal(leak)
     findings.refuse()
     return VerifyReport(num_bytes, duplicates, gathered.drifts(), gathered.flat())
+
+
+def _shard_check(source: ShardSource, manifest: Manifest, codecs: Mapping[str, Codec] | None) -> ShardCheck:
+    labels = step_codecs(manifest)
+    statistics = {name: entry.statistics for name, entry in manifest.streams.items()} | {name: {} for name in labels}
+    streams = {name: entry.stream for name, entry in manifest.step_labels.items()}
+    return ShardCheck(source, None if codecs is None else {**codecs, **labels}, statistics, streams)
 
 
 class _Gathered:
@@ -137,7 +145,9 @@ def damaged_fitted_files(folder: Path, streams: Mapping[str, StreamEntry]) -> li
 def _tasks(source: ShardSource, manifest: Manifest, index: Index) -> Iterator[ShardTask]:
     order = np.argsort(index.shard, kind="stable")
     bounds = np.searchsorted(index.shard[order], np.arange(len(manifest.shards) + 1))
+    members = {**index.streams, **index.step_labels}
     suspect = {name: suspects(index, name) for name in index.streams}
+    suspect |= {name: np.zeros(len(index), np.bool_) for name in index.step_labels}  # equal labels are no copies
     for number, entry in enumerate(manifest.shards):
         idx = order[bounds[number] : bounds[number + 1]]
         yield ShardTask(
@@ -146,7 +156,7 @@ def _tasks(source: ShardSource, manifest: Manifest, index: Index) -> Iterator[Sh
             idx,
             index.key[idx],
             index.split[idx],
-            {n: (c.offset[idx], c.size[idx], c.crc32[idx], suspect[n][idx]) for n, c in index.streams.items()},
+            {n: (c.offset[idx], c.size[idx], c.crc32[idx], suspect[n][idx]) for n, c in members.items()},
             is_own=not (source.folder / ORIGINALS_NAME).exists(),
         )
 
@@ -154,6 +164,8 @@ def _tasks(source: ShardSource, manifest: Manifest, index: Index) -> Iterator[Sh
 def _wrong_counts(manifest: Manifest, index: Index) -> list[DataError]:
     """Counts in the manifest that are not those of the index."""
     pairs = [(name, entry.count, int(index.present(name).sum()), None) for name, entry in manifest.streams.items()]
+    sizes = {name: column.size for name, column in index.step_labels.items()}
+    pairs += [(n, e.count, int((sizes[n] >= 0).sum()), None) for n, e in manifest.step_labels.items()]
     pairs += [(name, manifest.split.counts[name], int((index.split == name).sum()), None) for name in SPLITS]
     rows = np.bincount(index.shard, minlength=len(manifest.shards)).tolist()
     pairs += [("count", entry.count, row, entry.name) for entry, row in zip(manifest.shards, rows, strict=True)]

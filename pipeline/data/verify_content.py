@@ -16,6 +16,7 @@ from pipeline.data.forward_file import ForwardFile
 from pipeline.data.header_blocks import members_at
 from pipeline.data.manifest import ShardEntry
 from pipeline.data.shard_source import ShardSource
+from pipeline.data.step_codec import num_steps
 from pipeline.data.ustar import Member, walk_file
 from pipeline.data.verify_moments import moments
 from pipeline.errors import DataError, KindredError
@@ -62,11 +63,15 @@ class ShardResult:
 
 @dataclass(frozen=True)
 class ShardCheck:
-    """ShardTask -> ShardResult; picklable. Without codecs only hashes: a wrong one is then traced to its samples."""
+    """ShardTask -> ShardResult; picklable. Without codecs only hashes: a wrong one is then traced to its samples.
+
+    step_labels: name -> stream, whose steps must all have one.
+    """
 
     source: ShardSource
     codecs: Mapping[str, Codec] | None
     statistics: Mapping[str, Statistics]
+    step_labels: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, task: ShardTask) -> ShardResult:
         result = ShardResult(task.number, task.entry.bytes)
@@ -122,6 +127,7 @@ class _Pass:
         self.metas = {f"{key}.meta.json" for key in self.keys} if task.is_own else set()
         self.waiting: dict[str, list[tuple[int, bytes]]] = {name: [] for name in task.streams}
         self.rows = dict.fromkeys(task.streams, 16)
+        self.steps: dict[str, dict[int, int]] = {n: {} for pair in check.step_labels.items() for n in pair}
 
     def run(self, descriptor: int) -> None:
         """Members, then what the index has and the walk did not meet."""
@@ -138,6 +144,11 @@ class _Pass:
                 self._named("a sample lacks its meta.json", name, 0)
         for name in self.waiting:
             self._decode(name)
+        for name, stream in self.check.step_labels.items():
+            for row, steps in self.steps[name].items():
+                if steps < (expected := self.steps[stream].get(row, 0)):
+                    message = "step labels end before the steps of their stream"
+                    self.result.add(self._problem(message, "DATA_SHAPE", name, row, expected, steps))
 
     def _members(self, descriptor: int) -> Iterable[Member]:
         if self.task.is_own:
@@ -207,6 +218,8 @@ class _Pass:
     def _decode_rows(self, name: str, rows: list[tuple[int, bytes]]) -> None:
         assert self.check.codecs is not None  # noqa: S101 - the caller looked
         signal = self.check.codecs[name].decode([payload for _, payload in rows])
+        if name in self.steps:
+            self.steps[name] |= zip((row for row, _ in rows), num_steps(signal).tolist(), strict=True)
         per_row = max(1, signal.values.nbytes // len(rows))
         self.rows[name] = max(1, min(_BATCH, _DECODED_BYTES // per_row))
         found = self.result.moments.setdefault(name, {})

@@ -1,7 +1,7 @@
 """Long recordings become many samples: windows of fixed length and stride, in seconds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from pydantic import Field, PositiveFloat
@@ -28,12 +28,21 @@ class WindowConfig(Config):
 
 @dataclass(frozen=True)
 class Window:
-    """Series of one window; start_s is measured from the record's first step."""
+    """Series of one window; start_s is measured from the record's first step. steps: label -> classes (T,)."""
 
     number: int
     start_s: float
     length_s: float
     series: dict[str, Series]
+    steps: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def steps_of(self, stream: str, classes: np.ndarray) -> np.ndarray | None:
+        """Those of a whole record's classes (T,) that belong to this window; None where the stream is absent."""
+        if stream not in self.series:
+            return None
+        own = self.series[stream]
+        start = round(self.start_s * own.rate_hz)
+        return classes[start : start + own.values.shape[1]]
 
 
 def align(series: Mapping[str, Series]) -> tuple[dict[str, Series], int | None]:

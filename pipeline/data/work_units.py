@@ -57,7 +57,8 @@ def _default_size(description: Description, num_records: int) -> int:
 
 def _sha256(decision: str, description: Description, records: Sequence[Record], root: Path) -> str:
     rows = [[record.number, record.key, dict(record.row)] for record in records]
-    names = {name for r in records for source in description.streams.values() for name in source.files(r)}
+    sources = [*description.streams.values(), *description.step_sources().values()]
+    names = {name for r in records for source in sources for name in source.files(r)}
     document = [decision, rows, [file_stat(root, name) for name in sorted(names)]]
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 

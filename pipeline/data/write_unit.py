@@ -18,6 +18,7 @@ from pipeline.data.index_archive import index_archive
 from pipeline.data.manifest import stream_folder
 from pipeline.data.records import Record
 from pipeline.data.shards import ShardWriter
+from pipeline.data.step_codec import StepCodec
 from pipeline.data.unit_result import BadRecords, UnitHeader, UnitRows, content_digest, result_name, write_result
 from pipeline.data.work_units import Unit
 
@@ -86,14 +87,16 @@ class UnitWriter:
                     continue
                 num_dropped += encoded.num_dropped_windows
                 for sample in encoded.samples:
-                    members = {self._extension(name): payload for name, payload in sample.payloads.items()}
+                    payloads = {**sample.payloads, **sample.steps}
+                    members = {self._extension(name): payload for name, payload in payloads.items()}
                     shards.add(sample.key, members | {"meta.json": self._meta(sample, record)})
                     samples.append((sample.without_payloads(), record, content_digest(sample.payloads)))
-        rows = UnitRows(list(self.description.streams))
+        names = [*self.description.streams, *self.description.step_labels]
+        rows = UnitRows(names)
         for (sample, record, digest), places in zip(samples, shards.payloads, strict=True):
             found = {
                 name: (place.offset, place.size, place.crc32)
-                for name in self.description.streams
+                for name in names
                 if (place := places.get(self._extension(name))) is not None
             }
             times = {"window": sample.window, "start_ns": sample.start_ns, "end_ns": sample.end_ns}
@@ -113,7 +116,8 @@ class UnitWriter:
         return index_archive(self.description, self.data.root, self.codecs, self.stage.shards, unit)
 
     def _extension(self, stream: str) -> str:
-        return f"{stream}.{self.codecs[stream].extensions[0]}"
+        known = StepCodec.extensions if stream in self.description.step_labels else self.codecs[stream].extensions
+        return f"{stream}.{known[0]}"
 
     def _meta(self, sample: EncodedSample, record: Record) -> bytes:
         names = self.description

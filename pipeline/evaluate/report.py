@@ -22,6 +22,7 @@ from pipeline.evaluate.relation_summary import RelationSummary, relation_columns
 from pipeline.evaluate.results import FUSED, TITLES, ResultRow, method_rank, shown_sources
 from pipeline.evaluate.retrieval_browser import RetrievalBrowser, retrieval_browser
 from pipeline.evaluate.retrieval_examples import RetrievalExamples
+from pipeline.evaluate.sequence_lines import SCORE_TITLES, SEQUENCE_SOURCES, SequenceLine
 from pipeline.evaluate.target_metrics import TARGET_SOURCES
 from pipeline.evaluate.verdict import gain_lines, target_gain_lines, verdict
 from pipeline.tracking import History
@@ -34,10 +35,10 @@ WIDE_DPI = 100  # a wide figure's pixels are the page's: it is large, and fewer 
 class ReportData:
     """What a report shows. Parts that are empty are left out.
 
-    regression: of targets that are numbers. multi_label: of sets of tags. gains: over the strongest controls.
-    history: metric name with its stage, e.g. "pretrain/loss/total" -> points. chance: share of the largest class.
-    evaluation: rows of `kindred evaluate`; refused: what it left out -> why. provenance: "manifest sha256" -> text.
-    config: the resolved recipe as YAML. label: what clusters ought to follow.
+    regression: of targets that are numbers. multi_label: of sets of tags. sequence: of step labels. gains: over the
+    strongest controls. history: metric name with its stage, e.g. "pretrain/loss/total" -> points. chance: share of the
+    largest class. evaluation: rows of `kindred evaluate`; refused: what it left out -> why. provenance: "manifest
+    sha256" -> text. config: the resolved recipe as YAML. label: what clusters ought to follow.
     """
 
     title: str
@@ -45,6 +46,7 @@ class ReportData:
     rows: Sequence[ResultRow]
     regression: Sequence[RegressionLine] = ()
     multi_label: Sequence[MultiLabelLine] = ()
+    sequence: Sequence[SequenceLine] = ()
     gains: Sequence[Gain] = ()
     history: History = field(default_factory=dict)
     maps: Sequence[EmbeddingMap] = ()
@@ -110,6 +112,8 @@ def render_report(data: ReportData, plots: Sequence[Plot] | None = None) -> str:
         sources=_titles(shown_sources(SOURCES, (row.figures for row in data.evaluation))),
         regression_sources=_titles(shown_sources(TARGET_SOURCES, (line.figures for line in data.regression))),
         multi_label_sources=_titles(shown_sources(TARGET_SOURCES, (line.figures for line in data.multi_label))),
+        sequence_sources=_titles(SEQUENCE_SOURCES),
+        score_titles=SCORE_TITLES,
         findings=[finding(summary, data.label).text for summary in data.pseudo_labels],
         sections=sections,
     )

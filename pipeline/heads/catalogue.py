@@ -10,6 +10,7 @@ from pipeline.heads.cosface import CosFace
 from pipeline.heads.das import DAS
 from pipeline.heads.distance_weighted import DistanceWeighted
 from pipeline.heads.dual_path import DualPath
+from pipeline.heads.dual_prototypical import DualPrototypical
 from pipeline.heads.linear import Linear
 from pipeline.heads.multi_similarity import MultiSimilarity
 from pipeline.heads.nbc import NBC
@@ -33,6 +34,7 @@ AnyHead = Annotated[
     | Triplet
     | WeightedTriplet
     | DAS
-    | DualPath,
+    | DualPath
+    | DualPrototypical,
     Field(discriminator="kind"),
 ]

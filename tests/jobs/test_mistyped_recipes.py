@@ -17,9 +17,12 @@ TINY = Path(__file__).parents[2] / "tests" / "e2e" / "tiny.yaml"
 
 
 def _keys(node: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Paths of all keys that the schema decides; names of streams and columns are the user's."""
+    """Paths of all written keys that the schema decides; names of streams and columns are the user's."""
     if isinstance(node, BaseModel):
+        written = node.model_dump()
         for name, info in type(node).model_fields.items():
+            if name not in written:
+                continue
             yield (*path, info.alias or name)
             yield from _keys(getattr(node, name), (*path, info.alias or name))
     elif isinstance(node, dict):

@@ -6,6 +6,7 @@ import pytest
 from jobs.planted.config import PlantedConfig
 from jobs.planted.description import description
 from jobs.planted.factors import draw_events
+from jobs.planted.gestures import GESTURES
 from jobs.planted.notes import write_note
 from jobs.planted.signals import render_imu
 from jobs.planted.write import write_planted
@@ -55,6 +56,14 @@ def test_notes_and_photos_come_back(parsed, records):
 
         assert note == (write_note(event, CONFIG) if "note" in event.present else None)
         assert (photo is not None) == ("photo" in event.present)
+
+
+def test_gestures_of_steps_belong_to_the_sensor_stream():
+    config = CONFIG.model_copy(update={"gesture_steps": True})
+    found = Description.model_validate({k: v for k, v in description(config).items() if k != "schemas"})
+
+    assert found.step_labels["gesture"].stream == "imu"
+    assert found.step_labels["gesture"].class_names == ("rest", *GESTURES)
 
 
 def test_whole_subjects_are_held_out(parsed, records):

@@ -6,7 +6,7 @@ import pytest
 from jobs.planted.config import PlantedConfig
 from jobs.planted.factors import draw_events
 from jobs.planted.gestures import PAIRS
-from jobs.planted.signals import CHANNELS, GRAVITY, UNITS, render_imu
+from jobs.planted.signals import CHANNELS, GRAVITY, UNITS, gesture_steps, render_imu
 
 PLAIN = PlantedConfig(
     num_subjects=6,
@@ -107,3 +107,16 @@ def test_first_gesture_comes_before_the_second_after_the_rest():
         hits.append(bool(lifting[begin : begin + 4].any()) == (PAIRS[event.activity][0] % 2 == 0))
 
     assert np.mean(hits) > 0.95
+
+
+def test_steps_of_a_gesture_are_where_the_unit_moves():
+    moving, resting = [], []
+    for event in EVENTS[:40]:
+        steps, readings = gesture_steps(event, PLAIN), render_imu(event, PLAIN)
+        strength = np.abs(readings - [0, 0, GRAVITY, 0, 0, 0]).sum(axis=1)
+        moving.append(strength[steps > 0].mean())
+        resting.append(strength[steps == 0].max())
+
+        assert len(steps) == len(readings)
+        assert set(steps.tolist()) == {0, *(gesture + 1 for gesture in event.pair)}
+    assert max(resting) < 1e-9 < min(moving)

@@ -97,3 +97,16 @@ def test_photos_are_64_pixel_rgb(root):
     for path in sorted((root / "photo").iterdir())[:10]:
         with Image.open(path) as photo:
             assert (photo.size, photo.mode) == ((64, 64), "RGB")
+
+
+def test_steps_are_written_where_they_are_asked_for_and_change_nothing_else(root, tmp_path):
+    write_planted(CONFIG.model_copy(update={"gesture_steps": True}), tmp_path)
+    before, after = digests(root), digests(tmp_path)
+    more = after.keys() - before.keys()
+
+    assert {name: after[name] for name in before} == before
+    assert {name.replace("steps/", "imu/") for name in more} == {name for name in before if name.startswith("imu/")}
+    assert "gesture_steps" not in CONFIG.model_dump()
+    for name in more:
+        labels, recording = pd.read_csv(tmp_path / name), pd.read_csv(tmp_path / name.replace("steps", "imu"))
+        assert labels["time_ns"].equals(recording["time_ns"])

@@ -56,6 +56,21 @@ def test_a_channel_without_any_reading_stays_empty() -> None:
     assert np.isnan(resample(np.full((1, 40), np.nan), from_hz=50, to_hz=30)).all()
 
 
+@given(rates, rates, st.integers(1, 60))
+def test_nearest_takes_steps_as_they_are(from_hz: float, to_hz: float, steps: int) -> None:
+    source = np.arange(steps, dtype=np.float64)[None] ** 2
+    source[0, steps // 2] = np.nan
+
+    result = resample(source, from_hz=from_hz, to_hz=to_hz, nearest=True)
+
+    assert result.shape == resample(source, from_hz=from_hz, to_hz=to_hz).shape
+    for step, value in enumerate(result[0].tolist()):
+        moment = step * from_hz / to_hz
+        distance = np.abs(np.arange(steps) - moment)
+        best = int(np.flatnonzero(distance <= distance.min() + 1e-9)[0])
+        assert value == source[0, best] or (np.isnan(value) and np.isnan(source[0, best]))
+
+
 def test_rates_without_a_small_ratio_are_refused() -> None:
     assert rate_ratio(49.7, 50.0) * 497 == 500
     with pytest.raises(ValueError, match="ratio"):

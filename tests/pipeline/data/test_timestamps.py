@@ -135,3 +135,13 @@ def test_one_wrong_stamp_does_not_take_all_memory() -> None:
         to_grid(np.zeros((1, 3)), np.array([0, 10**7, 10**18]), rate_hz=100.0)
 
     assert caught.value.code == "DATA_TIME"
+
+
+def test_nearest_keeps_values_and_gaps_on_the_grid() -> None:
+    stamps = np.array([0, 12, 19, 31, 100]) * 1_000_000
+
+    grid = to_grid(np.array([[1.0, 2, 8, 4, 5]]), stamps, rate_hz=100.0, nearest=True)
+
+    np.testing.assert_array_equal(grid[0, :4], [1, 2, 8, 4])
+    assert np.isnan(grid[0, 4:10]).all()
+    assert grid[0, 10] == 5

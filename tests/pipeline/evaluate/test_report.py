@@ -22,6 +22,7 @@ from pipeline.evaluate.results import ResultRow
 from pipeline.evaluate.retrieval_browser import RetrievalBrowser
 from pipeline.evaluate.retrieval_examples import Neighbour, RetrievalExample, RetrievalExamples
 from pipeline.evaluate.sample_sheet import Sample
+from pipeline.evaluate.sequence_lines import SEQUENCE_SCORES, SequenceLine
 from pipeline.evaluate.shown_streams import Texts
 from pipeline.evaluate.verdict import verdict
 
@@ -117,6 +118,9 @@ def full(name: str = "demo") -> ReportData:
             ),
         ],
         multi_label=[MultiLabelLine(name, name, 10, {"probe": MultiLabelFigure(0.75, 0.5, 0.25, 0.625, 0.7, 0.125)})],
+        sequence=[
+            SequenceLine(name, "imu", 50, {score: {"probe": 0.75, "raw": 0.5} for score in SEQUENCE_SCORES}, (0.7, 0.8))
+        ],
         history={"pretrain/loss/total": [(1, 1.0), (2, 0.5)], f"pretrain/health/{name}/std": [(1, 1.0)]},
         maps=[EmbeddingMap(name, np.eye(2), {"label": [name, "b"], name: ["c", "d"]})],
         confusions=[Confusion(name, np.eye(2, dtype=int), [name, "b"])],
@@ -165,6 +169,19 @@ def test_gains_of_targets_stand_below_their_tables() -> None:
     said = "Pretraining helps for effort at 100 % labels: R2 +0.212 over hand-made features"
     assert html.index("<h2>Regression") < html.index("<h2>Sets of tags") < html.index(f"<li>{said}")
     assert "Does pretraining help?" not in html
+
+
+def test_steps_stand_beside_their_controls() -> None:
+    html = render_report(full())
+
+    part = html[html.index("<h2>Steps") :]
+    table = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in re.findall(r"<tr.*?</tr>", part, re.DOTALL)]
+    assert table[:3] == [
+        "Target stream labels score Kindred Random encoder Raw steps",
+        "demo imu 50 % frame accuracy 0.750 0.700 to 0.800 – 0.500",
+        "demo imu 50 % macro F1 0.750 – 0.500",
+    ]
+    assert table[6] == "demo imu 50 % F1@50 0.750 – 0.500"
 
 
 @pytest.mark.fault("S10")
