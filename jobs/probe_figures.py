@@ -19,13 +19,14 @@ from pipeline.evaluate.cluster_study import ClusterStudy, study_clusters
 from pipeline.evaluate.controls import probe_inputs, probe_rows
 from pipeline.evaluate.features import Features
 from pipeline.evaluate.fusion import fuse
-from pipeline.evaluate.gain import Gain, gains, target_gains
+from pipeline.evaluate.gain import Gain
 from pipeline.evaluate.metadata import metadata_features
 from pipeline.evaluate.multi_label import MultiLabelRow, multi_label_probe
 from pipeline.evaluate.probe import ProbeRow, ProbeTask
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, read_pseudo_labels
 from pipeline.evaluate.regression import RegressionRow, regression_probe
 from pipeline.evaluate.relation_recovery import Recoveries, recover, recovery_metrics
+from pipeline.evaluate.strongest_control import gains, target_gains
 
 Rows = NDArray[np.int64]
 Matrix = NDArray[np.float32]

@@ -12,7 +12,6 @@ from pipeline.objectives.inter import InterSample
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.meta_path_views import MetaPathViews
 from pipeline.objectives.momentum_keys import MomentumKeys
-from pipeline.objectives.neighbourhood import Neighbourhood
 from pipeline.objectives.relational import NegativeDomain, Relational
 from pipeline.objectives.spec import ObjectiveConfig, Projection
 from pipeline.relations.cliques import cliques
@@ -31,7 +30,6 @@ OBJECTIVES: list[ObjectiveConfig] = [
     Relational(relation="fifth", projection=HEAD, pairs="both", negatives=NegativeDomain(other="half")),
     Relational(relation="fifth", mode="bank", form="contrastive"),
     MetaPathViews(relation="fifth", projection=HEAD, prototypes=0.5),
-    Neighbourhood(relation="fifth", projection=HEAD, pairs="both"),
 ]
 MEMORY = MemoryConfig(
     spaces="both",

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluate.gain import LEAST_GROUPS, Gain, gains, paired, read_gains, target_gains
+from pipeline.evaluate.gain import LEAST_GROUPS, Gain, paired, read_gains
 from pipeline.evaluate.probe_row import ProbeRow
 from pipeline.evaluate.regression import RegressionRow
+from pipeline.evaluate.strongest_control import gains, target_gains
 from pipeline.evaluate.verdict import gain_lines, target_gain_lines, verdict
 
 GROUPS = np.repeat([f"s{i}" for i in range(9)], 40)

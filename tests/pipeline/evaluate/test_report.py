@@ -1,7 +1,6 @@
 import base64
 import io
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,21 +9,11 @@ import pytest
 from PIL import Image
 
 from pipeline.evaluate.cluster_agreement import Agreement, SpaceSummary
-from pipeline.evaluate.cluster_browser import ClusterBrowser
-from pipeline.evaluate.cluster_choice import ChosenCluster
-from pipeline.evaluate.figures import Confusion, EmbeddingMap
 from pipeline.evaluate.gain import Gain
-from pipeline.evaluate.multi_label_lines import MultiLabelFigure, MultiLabelLine
-from pipeline.evaluate.regression_lines import RegressionFigure, RegressionLine
-from pipeline.evaluate.relation_summary import ColumnConsistency, RelationSummary
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
 from pipeline.evaluate.results import ResultRow
-from pipeline.evaluate.retrieval_browser import RetrievalBrowser
-from pipeline.evaluate.retrieval_examples import Neighbour, RetrievalExample, RetrievalExamples
-from pipeline.evaluate.sample_sheet import Sample
-from pipeline.evaluate.sequence_lines import SEQUENCE_SCORES, SequenceLine
-from pipeline.evaluate.shown_streams import Texts
 from pipeline.evaluate.verdict import verdict
+from tests.pipeline.evaluate.full_report import full, relation, rows, summary
 
 ATTACK = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}'
 
@@ -55,133 +44,6 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data.strip())
-
-
-def rows() -> list[ResultRow]:
-    return [
-        ResultRow("linear", "fused", 1, 0.5, sd=0.02, shots=2),
-        ResultRow("linear", "fused", 100, 0.912, low=0.9, high=0.925, f1=0.907),
-        ResultRow("features", "fused", 100, 0.7),
-        ResultRow("metadata", "fused", 100, 0.95),
-        ResultRow("linear", "imu", 100, 0.8),
-    ]
-
-
-def summary(space: str, column: str, *, ami: float = 0.62) -> SpaceSummary:
-    label = Agreement("activity", "label", 9, 3, 0.4, 0.31)
-    unknown = Agreement("site", "group", 0, 0, None, None)
-    return SpaceSummary(space, 2, (6, 2, 1), (label, Agreement(column, "group", 9, 3, 0.7, ami), unknown))
-
-
-def browser(name: str) -> ClusterBrowser:
-    cluster = ChosenCluster(3, ("largest",), 6, 0.6, name, 0.5, (4,))
-    return ClusterBrowser(name, [cluster], [Sample(name, name, name)], {name: Texts([name], np.ones(1, bool))})
-
-
-def retrieval(name: str) -> RetrievalBrowser:
-    example = RetrievalExample(0, 2, 7, (Neighbour(1, 0.5, False, False),))
-    samples = [Sample(name, name, name)] * 2
-    return RetrievalBrowser(
-        RetrievalExamples((name,), ("imu",), (example,)), samples, {name: Texts([name] * 2, np.ones(2, bool))}
-    )
-
-
-def relation(column: str, *, is_nuisance: bool = True) -> RelationSummary:
-    values: dict[str, float | None] = {"node": 0.98, "edge": 0.5, "majority": 0.25}
-    return RelationSummary(
-        kind="same",
-        num_links=480,
-        mean_degree=15.0,
-        isolated_share=0.125,
-        components={"count": 4, "largest": 16},
-        findings={"uses_label": False, "outside": 3, "duplicates": 0},
-        columns={
-            column: ColumnConsistency(is_label=False, consistency=values, chance=0.25, level="encodes"),
-            "site": ColumnConsistency(is_label=False, consistency={"node": None}, chance=1.0, level="undefined"),
-        },
-        verdict={"encodes": "nuisance", "sentence": f"encodes {column}", "is_nuisance": is_nuisance},
-    )
-
-
-def full(name: str = "demo") -> ReportData:
-    return ReportData(
-        title=name,
-        description=name,
-        rows=rows(),
-        regression=[
-            RegressionLine(name, name, 10, {"probe": RegressionFigure(0.5, -0.25, 0.75, 1.2)}),
-            RegressionLine(
-                "effort",
-                "fused",
-                100,
-                {source: RegressionFigure(0.9, None, None, 0.31) for source in ("metadata", "probe", "features")},
-            ),
-        ],
-        multi_label=[MultiLabelLine(name, name, 10, {"probe": MultiLabelFigure(0.75, 0.5, 0.25, 0.625, 0.7, 0.125)})],
-        sequence=[
-            SequenceLine(name, "imu", 50, {score: {"probe": 0.75, "raw": 0.5} for score in SEQUENCE_SCORES}, (0.7, 0.8))
-        ],
-        history={"pretrain/loss/total": [(1, 1.0), (2, 0.5)], f"pretrain/health/{name}/std": [(1, 1.0)]},
-        maps=[EmbeddingMap(name, np.eye(2), {"label": [name, "b"], name: ["c", "d"]})],
-        confusions=[Confusion(name, np.eye(2, dtype=int), [name, "b"])],
-        chance=0.25,
-        label="activity",
-        pseudo_labels=[summary(name, name)],
-        browsers=[browser(name)],
-        retrievals=[retrieval(name)],
-        relations={name: relation(name)},
-        warnings=[name],
-        provenance={name: name},
-        config=f"name: {name}",
-    )
-
-
-def test_regression_stands_beside_its_controls() -> None:
-    html = render_report(full())
-
-    part = html[html.index("<h2>Regression") :]
-    table = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in re.findall(r"<tr.*?</tr>", part, re.DOTALL)]
-    assert table[:3] == [
-        "Target streams labels Kindred Hand-made features Metadata only",
-        "demo demo 10 % 0.500 -0.250 to 0.750 MAE 1.2 – –",
-        "effort fused 100 % 0.900 MAE 0.31 0.900 MAE 0.31 0.900 MAE 0.31",
-    ]
-
-
-def test_sets_of_tags_have_a_table_of_their_own() -> None:
-    html = render_report(full())
-
-    part = html[html.index("<h2>Sets of tags") :]
-    table = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in re.findall(r"<tr.*?</tr>", part, re.DOTALL)]
-    assert table[:2] == [
-        "Target streams labels Kindred",
-        "demo demo 10 % 0.750 F1 macro 0.500 (0.250 to 0.625) micro 0.700, whole sets 0.125",
-    ]
-
-
-def test_gains_of_targets_stand_below_their_tables() -> None:
-    found = Gain(
-        method="regression", target="effort", subset="fused", percent=100, shots=None, control="features",
-        num_controls=2, num_groups=9, difference=0.212, low=0.2, high=0.225, p_value=0.004,
-    )  # fmt: skip
-    html = render_report(replace(full(), gains=[found]), [])
-
-    said = "Pretraining helps for effort at 100 % labels: R2 +0.212 over hand-made features"
-    assert html.index("<h2>Regression") < html.index("<h2>Sets of tags") < html.index(f"<li>{said}")
-    assert "Does pretraining help?" not in html
-
-
-def test_steps_stand_beside_their_controls() -> None:
-    html = render_report(full())
-
-    part = html[html.index("<h2>Steps") :]
-    table = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in re.findall(r"<tr.*?</tr>", part, re.DOTALL)]
-    assert table[:3] == [
-        "Target stream labels score Kindred Random encoder Raw steps",
-        "demo imu 50 % frame accuracy 0.750 0.700 to 0.800 – 0.500",
-        "demo imu 50 % macro F1 0.750 – 0.500",
-    ]
-    assert table[6] == "demo imu 50 % F1@50 0.750 – 0.500"
 
 
 @pytest.mark.fault("S10")
