@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from jobs._console import Cells, Console, plain_table
-from pipeline.evaluate.results import TITLES
 from pipeline.evaluate.sequence_lines import SCORE_TITLES, SEQUENCE_SOURCES, SequenceLine
 
 
 def show_sequence(console: Console, lines: Sequence[SequenceLine], *, title: str) -> None:
     """Print the table, a row for every score."""
-    header = ("target", "stream", "labels", "score", "Kindred", *(TITLES[source] for source in SEQUENCE_SOURCES[1:]))
+    header = ("target", "stream", "labels", "score", *SEQUENCE_SOURCES.values())
     console.line(title)
     for row in plain_table([header, *(cells for line in lines for cells in _cells(line))]).split("\n"):
         console.line(row)

@@ -19,7 +19,6 @@ TITLES: dict[str, str] = {
     "features": "Hand-made features",
     "random_init": "Random encoder",
     "metadata": "Metadata only",
-    "raw": "Raw steps",
 }
 """Method -> what it is called everywhere, in table order."""
 CONTROLS = ("supervised", "mini_rocket", "features", "random_init", "metadata")

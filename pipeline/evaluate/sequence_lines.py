@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-SEQUENCE_SOURCES = ("probe", "random_init", "raw")
-"""In column order; the first is the learned features."""
+from pipeline.evaluate.results import TITLES
+
+SEQUENCE_SOURCES = {"probe": "Kindred", "random_init": TITLES["random_init"], "raw": "Raw steps"}
+"""Source -> column title, in order; the first is the learned features."""
 SEQUENCE_SCORES = ("accuracy", "f1_macro", "edit", "f1_at_10", "f1_at_25", "f1_at_50")
 """Scores of `SequenceRow.metrics`, in table order."""
 SCORE_TITLES = dict(
@@ -41,6 +43,6 @@ def _line(key: tuple[str, str, float], prefixes: Mapping[str, str], metrics: Map
     figures = {
         score: {source: metrics[prefix + score] for source, prefix in prefixes.items()} for score in SEQUENCE_SCORES
     }
-    own = prefixes[SEQUENCE_SOURCES[0]]
+    own = prefixes["probe"]
     low, high = metrics.get(f"{own}accuracy_low"), metrics.get(f"{own}accuracy_high")
     return SequenceLine(*key, figures, None if low is None or high is None else (low, high))

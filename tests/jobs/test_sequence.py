@@ -1,5 +1,6 @@
 """Labels of single steps of a tiny run, from planted files to the report; targets that are none are refused."""
 
+import io
 from pathlib import Path
 from typing import cast
 
@@ -29,7 +30,7 @@ STEPS = [
 ]
 
 
-def test_steps_are_probed_beside_the_controls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_steps_are_probed_beside_the_controls(tmp_path: Path) -> None:
     context = context_of(tmp_path / "run", *STEPS, "sequence.targets=[gesture]")
     for stage in ("ingest", "pretrain", "probe"):
         finish(context, stage)
@@ -44,8 +45,8 @@ def test_steps_are_probed_beside_the_controls(tmp_path: Path, capsys: pytest.Cap
     assert verify(str(tmp_path / "run" / "data"), workers=1)["status"] == "finished"
     report(context)
     assert "<h2>Steps" in (tmp_path / "run" / "report.html").read_text()
-    show_sequence(Console(), sequence_lines(numbers(metrics)), title="steps")
-    assert "F1@25" in capsys.readouterr().out
+    show_sequence(Console(shown := io.StringIO()), sequence_lines(numbers(metrics)), title="steps")
+    assert "F1@25" in shown.getvalue()
 
     others = ["streams={photo: {kind: image}, note: {kind: text}}", "subsets=null", "sequence.targets=[gesture]"]
     dataset = open_dataset(tmp_path / "run" / "data")

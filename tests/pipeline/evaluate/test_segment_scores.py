@@ -99,10 +99,7 @@ def test_steps_of_unknown_class_do_not_count() -> None:
     known.add(of("001122"), of("001112"))
     gaps.add(of("0201112221"), of("0?0?1112??"))
 
-    assert known.scores() != gaps.scores()
-    gaps = SequenceScorer(3)
-    gaps.add(of("0201211220"), of("0?0?1?112?"))
-    assert gaps.scores().edit == pytest.approx(1.0)
+    assert known.scores() == gaps.scores()
     assert gaps.steps == [6]
 
 
