@@ -92,6 +92,7 @@ class Cluster:
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"),
             *("--node-ip-address=127.0.0.1", "--object-store-memory=134217728", *options),
+            f"--dashboard-agent-listen-port={free_port()}",  # of two agents at one port, one takes no jobs
         ]
         with log.open("w") as out:
             node = subprocess.Popen(
