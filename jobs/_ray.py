@@ -21,6 +21,7 @@ from pydantic import JsonValue
 from jobs._control_store import CONNECT_LIMIT_S, PRIVATE_LIMIT_S, PRIVATE_RECONNECT_S, SHARED_LIMIT_S, ControlStore
 from jobs._left_behind import nothing_left_behind, nothing_of_a_failed_start
 from jobs._ray_token import private_token, require_token
+from jobs._raylet import Raylet
 from jobs._signals import kept_handlers
 from jobs._time_limit import time_limit
 from pipeline.errors import ClusterLost, EnvironmentFault, Preempted
@@ -141,7 +142,7 @@ def _launch_once(
                 torch_config=BoundTorchConfig(timeout_s=300),
             )
             store = ControlStore(ray.get_runtime_context().gcs_address, limit_s)
-            return in_side_thread(trainer.fit, *watches, store).return_value
+            return in_side_thread(trainer.fit, *watches, store, Raylet()).return_value
         except TrainingFailedError as error:
             raise EnvironmentFault(
                 f"the worker group failed: {str(error).strip().splitlines()[-1][:400]}",
