@@ -122,7 +122,11 @@ class Console:
             emphasis = [not row.is_control for row in rows]
             self._rich_table(cells, title=title, left=2, emphasis=emphasis)
             return
-        self._block([title, plain_table(cells)])
+        self.table(cells, title=title)
+
+    def table(self, cells: Sequence[Cells], *, title: str | None = None, left: int = 2) -> None:
+        """Aligned text on a terminal too."""
+        self._block([*([] if title is None else [title]), plain_table(cells, left=left)])
 
     def training(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         """A `Fit.on_step` callback: monitors of embeddings and workers go to MLflow only."""

@@ -12,13 +12,10 @@ from pipeline.errors import DataError
 
 def check_columns(recipe: Recipe, manifest: Manifest, index: Index) -> None:
     """Raises DataError where the data set lacks what the later stages need, before hours were spent on the first."""
-    numbers = () if recipe.regression is None else recipe.regression.targets
-    tagged = () if recipe.multi_label is None else recipe.multi_label.targets
     for key, name, known in (
         ("label", recipe.label, manifest.labels),
         ("subject", recipe.subject, index.groups),
-        *(("regression.targets", target, manifest.labels) for target in numbers),
-        *(("multi_label.targets", target, manifest.labels) for target in tagged),
+        *((key, target, manifest.labels) for key, target in recipe.label_targets()),
     ):
         if name is not None and name not in known:
             raise DataError(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from jobs._console import Cells, Console, plain_table
+from jobs._console import Cells, Console
 from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.evaluation_rows import SOURCES, EvaluationRow, evaluation_rows
 from pipeline.evaluate.results import TITLES, shown_sources
@@ -13,9 +13,7 @@ def show_evaluation(console: Console, found: Evaluation, *, title: str) -> None:
     rows = evaluation_rows(found.metrics)
     controls = shown_sources(SOURCES, (row.figures for row in rows))[1:]
     header = ("figure", "streams", "Kindred", "95 % interval", *(TITLES[source] for source in controls))
-    console.line(title)
-    for line in plain_table([header, *(_cells(row, controls) for row in rows)]).split("\n"):
-        console.line(line)
+    console.table([header, *(_cells(row, controls) for row in rows)], title=title)
     for name, reason in found.refused.items():
         console.line(f"left out: {name}: {reason}")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from jobs._console import Cells, Console, plain_table
+from jobs._console import Cells, Console
 from pipeline.evaluate.multi_label_lines import MultiLabelLine
 from pipeline.evaluate.results import TITLES, shown_sources
 from pipeline.evaluate.target_metrics import TARGET_SOURCES
@@ -13,9 +13,7 @@ def show_multi_label(console: Console, lines: Sequence[MultiLabelLine], *, title
     own, *controls = shown_sources(TARGET_SOURCES, (line.figures for line in lines))
     figures = ("Kindred", "F1 macro", "95 % interval", "F1 micro", "whole sets")
     header = ("target", "streams", "labels", *figures, *(TITLES[source] for source in controls))
-    console.line(title)
-    for line in plain_table([header, *(_cells(line, own, controls) for line in lines)]).split("\n"):
-        console.line(line)
+    console.table([header, *(_cells(line, own, controls) for line in lines)], title=title)
 
 
 def _cells(line: MultiLabelLine, own: str, controls: Sequence[str]) -> Cells:

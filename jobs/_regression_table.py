@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from jobs._console import Cells, Console, plain_table
+from jobs._console import Cells, Console
 from pipeline.evaluate.regression_lines import RegressionLine
 from pipeline.evaluate.results import TITLES, shown_sources
 from pipeline.evaluate.target_metrics import TARGET_SOURCES
@@ -12,10 +12,8 @@ def show_regression(console: Console, lines: Sequence[RegressionLine], *, title:
     """Print the table."""
     controls = shown_sources(TARGET_SOURCES, (line.figures for line in lines))[1:]
     header = ("target", "streams", "labels", "Kindred", "95 % interval", "MAE")
-    console.line(title)
     cells = [(*header, *(TITLES[source] for source in controls)), *(_cells(line, controls) for line in lines)]
-    for line in plain_table(cells).split("\n"):
-        console.line(line)
+    console.table(cells, title=title)
 
 
 def _cells(line: RegressionLine, controls: Sequence[str]) -> Cells:

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 
-from jobs._console import Cells, Console, plain_table
+from jobs._console import Cells, Console
 from pipeline.evaluate.sequence_lines import SCORE_TITLES, SEQUENCE_SOURCES, SequenceLine
 
 
 def show_sequence(console: Console, lines: Sequence[SequenceLine], *, title: str) -> None:
     """Print the table, a row for every score."""
     header = ("target", "stream", "labels", "score", *SEQUENCE_SOURCES.values())
-    console.line(title)
-    for row in plain_table([header, *(cells for line in lines for cells in _cells(line))]).split("\n"):
-        console.line(row)
+    console.table([header, *(cells for line in lines for cells in _cells(line))], title=title)
 
 
 def _cells(line: SequenceLine) -> list[Cells]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import JsonValue
 
-from jobs._console import Cells, Console, plain_table
+from jobs._console import Cells, Console
 from jobs._run_folder import RunFolder, differences, numbers, read_json
 from jobs.compared_features import StoredRun, features_alike
 from jobs.finished_run import finished_run
@@ -152,8 +152,7 @@ def _show(
     names = [run.name for run in runs]
     header: Cells = ("method", "streams", "labels", *names, *(f"{name}, difference" for name in names[1:]))
     body = [_cells(key, runs, tests) for key in keys]
-    for line in plain_table([header, *body], left=3).split("\n"):
-        console.line(line)
+    console.table([header, *body], left=3)
     groups = len(np.unique(runs[0].scores.groups))
     console.line(
         f"accuracy in %; difference to {names[0]} with a 95 % interval over {groups} test groups, and the p-value of a "

@@ -178,6 +178,11 @@ class Recipe(Config):
         """Whether there is anything to predict from frozen features."""
         return any(each is not None for each in (self.label, self.regression, self.multi_label))
 
+    def label_targets(self) -> list[tuple[str, str]]:
+        """(key, label column) of what is predicted beside the label."""
+        asked = {"regression": self.regression, "multi_label": self.multi_label}
+        return [(f"{name}.targets", target) for name, config in asked.items() if config for target in config.targets]
+
     def probed_subsets(self) -> list[tuple[str, ...]]:
         """Stream combinations in report order; the last is every stream (`fused`)."""
         every = tuple(self.streams)
@@ -209,12 +214,9 @@ class Recipe(Config):
     def _ingested_columns(self) -> "Recipe":
         if (ingest := self.data.ingest) is None:
             return self
-        targets = () if self.regression is None else self.regression.targets
-        tagged = () if self.multi_label is None else self.multi_label.targets
         phases = () if self.sequence is None else self.sequence.targets
         for key, name, where, known in (
-            *(("regression.targets", target, "labels", ingest.labels) for target in targets),
-            *(("multi_label.targets", target, "labels", ingest.labels) for target in tagged),
+            *((key, target, "labels", ingest.labels) for key, target in self.label_targets()),
             *(("sequence.targets", target, "step_labels", ingest.step_labels) for target in phases),
             ("label", self.label, "labels", ingest.labels),
             ("subject", self.subject, "groups", ingest.groups),

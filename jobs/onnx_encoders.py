@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from jobs.assemble import Dataset
 from modalities.spec import Signal
 from pipeline.data.extras import need
+from pipeline.digest import sha256
 from pipeline.errors import ConfigError, EnvironmentFault
-from pipeline.train.checkpoint import sha256
 
 TOLERANCE = 1e-4
 """Largest difference from the encoder, relative to features beyond 1."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from jobs._console import Console, plain_table
+from jobs._console import Console
 from jobs._shard_pool import ShardPool
 from jobs.assemble import codecs_of, shards_at
 from jobs.data_config import DataConfig
@@ -72,7 +72,6 @@ def _show_drift(console: Console, found: Sequence[Drift]) -> None:
         cells = [
             (d.stream, d.where, str(d.channel), f"{d.shift:+.3f}{' !' * (abs(d.shift) > DRIFT_LIMIT)}") for d in shown
         ]
-        for line in plain_table([header, *cells]).split("\n"):
-            console.line(line)
+        console.table([header, *cells])
     if any(abs(drift.shift) > DRIFT_LIMIT for drift in found):
         console.line(f"warning: means shifted by more than {DRIFT_LIMIT:g} training standard deviations are marked !")

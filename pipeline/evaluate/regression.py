@@ -20,7 +20,7 @@ from pipeline.evaluate.label_fractions import label_draws
 from pipeline.evaluate.probe_config import ProbeConfig
 from pipeline.evaluate.regression_config import RegressionConfig
 from pipeline.evaluate.ridge import Features, Targets, Values, choose_alpha, ridge_path
-from pipeline.evaluate.scores import group_resamples
+from pipeline.evaluate.scores import group_resamples, percentile_interval
 
 Rows = NDArray[np.int64]
 Interval = tuple[float, float]
@@ -142,11 +142,5 @@ def _intervals(predicted: list[Values], test: Targets, *, seed: int) -> tuple[In
     count, first, second, squared, absolute = (times @ np.bincount(member, weights=column) for column in columns)
     total = second - first**2 / count
     varied = total > 1e-9 * second  # a draw of groups that all have one number has no R2
-    return _quantiles(1 - squared[varied] / total[varied]), _quantiles(absolute / count)
-
-
-def _quantiles(values: Values) -> Interval | None:
-    if len(values) == 0:
-        return None
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+    r2 = percentile_interval(1 - squared[varied] / total[varied]) if varied.any() else None
+    return r2, percentile_interval(absolute / count)

@@ -56,7 +56,12 @@ def group_interval(
         return None
     member, times = found
     right, size = np.bincount(member, weights=correct), np.bincount(member)
-    low, high = np.quantile(times @ right / (times @ size), [0.025, 0.975])
+    return percentile_interval(times @ right / (times @ size))
+
+
+def percentile_interval(resampled: NDArray[np.floating]) -> tuple[float, float]:
+    """The middle 95 % of a figure's values (R,) over resamples."""
+    low, high = np.quantile(resampled, [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -1,10 +1,10 @@
 """Lines of the sequence table: what was read from learned sequence features beside the same of the controls."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.evaluate.results import TITLES
+from pipeline.evaluate.target_metrics import Line, by_target
 
 SEQUENCE_SOURCES = {"probe": "Kindred", "random_init": TITLES["random_init"], "raw": "Raw steps"}
 """Source -> column title, in order; the first is the learned features."""
@@ -12,9 +12,6 @@ SEQUENCE_SCORES = ("accuracy", "f1_macro", "edit", "f1_at_10", "f1_at_25", "f1_a
 """Scores of `SequenceRow.metrics`, in table order."""
 SCORE_TITLES = dict(
     zip(SEQUENCE_SCORES, ("frame accuracy", "macro F1", "edit", "F1@10", "F1@25", "F1@50"), strict=True)
-)
-_NAME = re.compile(
-    r"(?P<prefix>sequence/(?P<target>[^/]+)/(?P<source>[^/]+)/(?P<stream>[^/]+)/(?P<percent>[0-9.]+)/)accuracy"
 )
 
 
@@ -30,19 +27,11 @@ class SequenceLine:
 
 
 def sequence_lines(metrics: Mapping[str, float]) -> list[SequenceLine]:
-    """From the flat names of `SequenceRow.metrics`; few labels before many."""
-    found: dict[tuple[str, str, float], dict[str, str]] = {}
-    for name in metrics:
-        if match := _NAME.fullmatch(name):
-            key = match["target"], match["stream"], float(match["percent"])
-            found.setdefault(key, {})[match["source"]] = match["prefix"]
-    return [_line(key, found[key], metrics) for key in sorted(found)]
+    """From the flat names of `SequenceRow.metrics`."""
+    return [_line(line, sources) for line, sources in by_target("sequence", metrics).items()]
 
 
-def _line(key: tuple[str, str, float], prefixes: Mapping[str, str], metrics: Mapping[str, float]) -> SequenceLine:
-    figures = {
-        score: {source: metrics[prefix + score] for source, prefix in prefixes.items()} for score in SEQUENCE_SCORES
-    }
-    own = prefixes["probe"]
-    low, high = metrics.get(f"{own}accuracy_low"), metrics.get(f"{own}accuracy_high")
-    return SequenceLine(*key, figures, None if low is None or high is None else (low, high))
+def _line(line: Line, sources: Mapping[str, Mapping[str, float]]) -> SequenceLine:
+    figures = {score: {source: values[score] for source, values in sources.items()} for score in SEQUENCE_SCORES}
+    low, high = sources["probe"].get("accuracy_low"), sources["probe"].get("accuracy_high")
+    return SequenceLine(*line, figures, None if low is None or high is None else (low, high))

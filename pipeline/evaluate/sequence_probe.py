@@ -27,7 +27,7 @@ from pipeline.evaluate.label_fractions import label_draws
 from pipeline.evaluate.labelled import Labelled
 from pipeline.evaluate.linear_probe import fit_linear
 from pipeline.evaluate.probe_config import ProbeConfig
-from pipeline.evaluate.scores import group_resamples
+from pipeline.evaluate.scores import group_resamples, percentile_interval
 from pipeline.evaluate.segment_scores import SequenceScorer, SequenceScores
 from pipeline.evaluate.sequence_config import SequenceConfig
 from pipeline.types import Batch
@@ -204,8 +204,7 @@ def _interval(scorer: SequenceScorer, groups: NDArray[np.str_], *, seed: int) ->
         return None
     member, times = found
     right, size = np.bincount(member, weights=scorer.right), np.bincount(member, weights=scorer.steps)
-    low, high = np.quantile(times @ right / (times @ size), [0.025, 0.975])
-    return float(low), float(high)
+    return percentile_interval(times @ right / (times @ size))
 
 
 def _unlabelled(task: SequenceTask) -> DataError:

@@ -17,7 +17,7 @@ from torchmetrics.functional.classification import (
 )
 
 from pipeline.evaluate.one_vs_rest import Tags
-from pipeline.evaluate.scores import group_resamples
+from pipeline.evaluate.scores import group_resamples, percentile_interval
 
 Probabilities = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -63,7 +63,7 @@ def f1_intervals(
         return None
     member, times = found
     macro, micro = zip(*(_resampled(p > THRESHOLD, tags, member, times) for p in drawn), strict=True)
-    return _interval(np.mean(macro, axis=0)), _interval(np.mean(micro, axis=0))
+    return percentile_interval(np.mean(macro, axis=0)), percentile_interval(np.mean(micro, axis=0))
 
 
 def _resampled(
@@ -83,8 +83,3 @@ def _by_group(values: Tags, member: NDArray[np.int64], times: NDArray[np.int64])
     counts = np.zeros((times.shape[1], values.shape[1]))
     np.add.at(counts, member, values)
     return times @ counts
-
-
-def _interval(values: NDArray[np.float64]) -> Interval:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)

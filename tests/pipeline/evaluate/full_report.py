@@ -1,5 +1,7 @@
 """The data of a report in which every part has something to show."""
 
+import re
+
 import numpy as np
 
 from pipeline.evaluate.cluster_agreement import Agreement, SpaceSummary
@@ -95,3 +97,10 @@ def full(name: str = "demo") -> ReportData:
         provenance={name: name},
         config=f"name: {name}",
     )
+
+
+def lines_of(html: str, heading: str) -> list[str]:
+    """Table rows of a section as words."""
+    section = html.split(f"<h2>{heading}</h2>")[1].split("</section>")[0]
+    rows = re.findall(r"<tr.*?</tr>", section, re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in rows]

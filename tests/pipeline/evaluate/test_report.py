@@ -13,7 +13,7 @@ from pipeline.evaluate.gain import Gain
 from pipeline.evaluate.report import ReportData, render_report, report_plots, save_plots
 from pipeline.evaluate.results import ResultRow
 from pipeline.evaluate.verdict import verdict
-from tests.pipeline.evaluate.full_report import full, relation, rows, summary
+from tests.pipeline.evaluate.full_report import full, lines_of, relation, rows, summary
 
 ATTACK = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}'
 
@@ -88,13 +88,6 @@ def test_values_that_look_equal_are_equally_bold() -> None:
     html = render_report(ReportData(title="t", description="", rows=[*equal, ResultRow("knn", "fused", 100, 0.1)]), [])
 
     assert re.findall(r'class="best">([^<]+)', html) == ["13.3", "13.3"]
-
-
-def lines_of(html: str, heading: str) -> list[str]:
-    """Table rows of a section as words."""
-    section = html.split(f"<h2>{heading}</h2>")[1].split("</section>")[0]
-    rows = re.findall(r"<tr.*?</tr>", section, re.DOTALL)
-    return [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in rows]
 
 
 def test_pseudo_labels_have_a_line_per_space_and_a_sentence_on_what_they_follow() -> None:

@@ -1,18 +1,15 @@
 """Tables of the report on targets beside the label: numbers, sets of tags, single steps."""
 
-import re
 from dataclasses import replace
 
 from pipeline.evaluate.gain import Gain
 from pipeline.evaluate.report import render_report
-from tests.pipeline.evaluate.full_report import full
+from tests.pipeline.evaluate.full_report import full, lines_of
 
 
 def test_regression_stands_beside_its_controls() -> None:
-    html = render_report(full())
+    table = lines_of(render_report(full()), "Regression")
 
-    part = html[html.index("<h2>Regression") :]
-    table = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in re.findall(r"<tr.*?</tr>", part, re.DOTALL)]
     assert table[:3] == [
         "Target streams labels Kindred Hand-made features Metadata only",
         "demo demo 10 % 0.500 -0.250 to 0.750 MAE 1.2 – –",
@@ -21,10 +18,8 @@ def test_regression_stands_beside_its_controls() -> None:
 
 
 def test_sets_of_tags_have_a_table_of_their_own() -> None:
-    html = render_report(full())
+    table = lines_of(render_report(full()), "Sets of tags")
 
-    part = html[html.index("<h2>Sets of tags") :]
-    table = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in re.findall(r"<tr.*?</tr>", part, re.DOTALL)]
     assert table[:2] == [
         "Target streams labels Kindred",
         "demo demo 10 % 0.750 F1 macro 0.500 (0.250 to 0.625) micro 0.700, whole sets 0.125",
@@ -44,10 +39,8 @@ def test_gains_of_targets_stand_below_their_tables() -> None:
 
 
 def test_steps_stand_beside_their_controls() -> None:
-    html = render_report(full())
+    table = lines_of(render_report(full()), "Steps")
 
-    part = html[html.index("<h2>Steps") :]
-    table = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in re.findall(r"<tr.*?</tr>", part, re.DOTALL)]
     assert table[:3] == [
         "Target stream labels score Kindred Random encoder Raw steps",
         "demo imu 50 % frame accuracy 0.750 0.700 to 0.800 – 0.500",
