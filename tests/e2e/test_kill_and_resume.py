@@ -1,5 +1,6 @@
 """kill -9 in mid-epoch, the same command again: the final state is the one of an undisturbed run, bit for bit."""
 
+import getpass
 import os
 import resource
 import signal
@@ -144,7 +145,7 @@ def test_what_kills_leave_behind_keeps_no_restart_away_and_does_not_pile_up(
     workplace: Path, temporary: Path, undisturbed: object
 ) -> None:
     given = ["out=run", "pretrain.workers=2", "pretrain.checkpoint_every=1"]
-    before = sorted(Path("/dev/shm").iterdir())
+    before = set(Path("/dev/shm").iterdir())
     for number in range(1, KEPT_SESSIONS + 2):
         killed = kill_when(
             "pretrain", *given, folder=workplace, ready=lambda number=number: len(_attempts(workplace)) == number
@@ -156,9 +157,10 @@ def test_what_kills_leave_behind_keeps_no_restart_away_and_does_not_pile_up(
     assert done.returncode == 0, done.stderr
     assert result_of(done)["state_hash"] == undisturbed
     wait_for(lambda: _left_by_ray(temporary) <= {"logs", ENDED_NAME})
-    assert sorted(path.name for path in temporary.iterdir()) == ["ray"]
+    torch_makes = {f"torchinductor_{getpass.getuser()}"}  # as soon as there is an optimizer, always the same
+    assert {path.name for path in temporary.iterdir()} - torch_makes == {"ray"}
     assert len(list((temporary / "ray").glob("session_2*"))) == KEPT_SESSIONS
-    assert sorted(Path("/dev/shm").iterdir()) == before
+    wait_for(lambda: set(Path("/dev/shm").iterdir()) <= before)
 
 
 def _left_by_ray(temporary: Path) -> set[str]:
