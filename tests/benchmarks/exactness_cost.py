@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.exactness_cost RECIPE [KEY=VALUE ...] --rounds 3 --seconds 40
 
-The same worker function under torchrun (gloo), on an ingested data set, three ways that take turns: `exact` (as shipped,
-with checkpoints), `all-reduce` (`pretrain.reduce=fast`) and `no checkpoints`. Samples per second are counted between the
-first and the last logged step. Prints every round and the medians of the slowdowns over the rounds.
+The same worker function under torchrun (gloo), on an ingested data set, three ways that take turns: `exact` (as it is
+shipped, with checkpoints), `all-reduce` (`pretrain.reduce=fast`) and `no checkpoints`. Samples per second are counted
+between the first and the last logged step. Prints every round and the medians of the slowdowns over the rounds.
 """
 
 import argparse
