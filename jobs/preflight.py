@@ -13,7 +13,9 @@ import psutil
 from jobs._ray import OBJECT_STORE_BYTES
 from jobs.assemble import Dataset
 from jobs.configs import PretrainConfig
+from pipeline.data.read_ahead import MOST_BATCHES_AHEAD
 from pipeline.errors import DataError, EnvironmentFault, KindredError, OutputError, Problems, StorageError
+from pipeline.train.activations import activation_bytes
 from pipeline.train.kept_memory import KeptMemory
 from pipeline.train.task import Task
 
@@ -22,8 +24,8 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's name, not a tempo
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _LOOPBACK = "127.0.0.1"
 _OTHER_DESCRIPTORS = 64  # of a process beside its shards: checkpoint, ledger, spool, sockets, libraries
-_PROCESS_BYTES = 500 << 20  # interpreter, torch and Ray of one worker
-_ACTIVATIONS_PER_READING = 48  # bytes of activations per byte of one worker's share of a batch, over all views
+_PROCESS_BYTES = 600 << 20  # interpreter, torch and Ray of one worker: 610 MiB were measured for a tiny model
+_TRIED_SAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,20 @@ def estimate(task: Task, dataset: Dataset, config: PretrainConfig) -> Needs:
     weights = sum(4 * p.numel() for module in (task.module, task.objectives) for p in module.parameters())
     copies = 3 + (config.ema_decay is not None)
     world = max(1, config.workers)
-    readings = int(_bytes_per_sample(dataset) * config.batch_size)
     per_worker = _PROCESS_BYTES + weights * (copies + 2 + config.micro_batches // world)
     bank = _memory_bytes(task)
-    return Needs(weights * copies + bank, world * per_worker + bank + readings * _ACTIVATIONS_PER_READING)
+    batch = _bytes_of_a_batch(task, dataset, config)
+    return Needs(weights * copies + bank, world * per_worker + bank + batch)
+
+
+def _bytes_of_a_batch(task: Task, dataset: Dataset, config: PretrainConfig) -> int:
+    """Activations of one global batch, all workers together, and the batches that are read ahead of it."""
+    idx = dataset.index.rows("train")[:_TRIED_SAMPLES]
+    tried = dataset.reader.batch(idx, streams=list(dataset.schemas))
+    dataset.reader.close()
+    readings = sum(4 * signal.values.numel() for signal in tried.signals.values()) * config.batch_size / len(idx)
+    ahead = max(readings, min(MOST_BATCHES_AHEAD * readings, max(1, config.workers) * config.read_ahead_mib << 20))
+    return int(activation_bytes(task, tried) * config.batch_size + ahead)
 
 
 def _memory_bytes(task: Task) -> int:
@@ -76,14 +88,6 @@ def available_memory() -> int:
     """Bytes that this machine, or this container, can still give."""
     limits = [int(text) for path in _CGROUP_LIMITS if path.exists() and (text := path.read_text().strip()).isdigit()]
     return min([psutil.virtual_memory().available, *limits])
-
-
-def _bytes_per_sample(dataset: Dataset) -> float:
-    """Decoded readings of one sample, all streams: its share of one batch of sixteen."""
-    idx = dataset.index.rows("train")[:16]
-    batch = dataset.reader.batch(idx, streams=list(dataset.schemas))
-    dataset.reader.close()
-    return sum(4 * signal.values.numel() for signal in batch.signals.values()) / len(idx)
 
 
 def _damaged_shards(dataset: Dataset) -> list[KindredError]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 J = TypeVar("J")
 T = TypeVar("T")
 
-_MAX_ITEMS = 8
+MOST_BATCHES_AHEAD = 8
 """More than this many batches in reserve no longer evens out anything."""
 
 
@@ -43,7 +43,7 @@ def read_ahead(
             job, future = pending.popleft()
             item = future.result()
             largest = max(largest, size(item))
-            ahead = max(1, min(_MAX_ITEMS, max_bytes // largest))
+            ahead = max(1, min(MOST_BATCHES_AHEAD, max_bytes // largest))
             if len(pending) < ahead:
                 fill()
             yield job, item
