@@ -204,3 +204,14 @@ def negative_pool_loop(s: list[float], different: list[bool], *, sampling: str, 
         return sorted([k for k in order if different[k]][:negatives])
     members = [k for k in allowed if k in order[:size]]
     return members[:negatives] or allowed[: min(negatives, size)]
+
+
+def standard_scores_loop(z: Tensor, rows: list[int]) -> Tensor:
+    """(B, d), dimension by dimension with the mean and variance of `rows`."""
+    found = z.clone()
+    for dim in range(z.shape[1]):
+        values = [float(z[row, dim]) for row in rows]
+        mean = sum(values) / len(values)
+        variance = sum((value - mean) ** 2 for value in values) / len(values)
+        found[:, dim] = (z[:, dim] - mean) / (variance + 1e-5) ** 0.5
+    return found

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.objectives.cross import standard_scores, standardized
 from pipeline.objectives.info_nce import product
 from pipeline.objectives.pairs import Pair, PairedLoss, PairObjective
 from pipeline.objectives.spec import Family
+from pipeline.objectives.standard_scores import standard_scores, standardized
 
 
 def redundancy(first: Tensor, second: Tensor, present: Tensor, *, scale: float) -> Tensor:

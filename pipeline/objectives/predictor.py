@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.objectives.cross import standard_scores
+from pipeline.objectives.standard_scores import standard_scores
 
 
 class Predictor(nn.Module):

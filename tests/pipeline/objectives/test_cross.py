@@ -3,8 +3,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.objectives.cross import CrossModal, standard_scores, symmetric_info_nce
+from pipeline.objectives.cross import CrossModal, symmetric_info_nce
 from pipeline.objectives.repel import Entries
+from pipeline.objectives.standard_scores import standard_scores
 from pipeline.train.health import embedding_health
 from pipeline.types import Embeddings
 from tests.references import fixture_a, symmetric_info_nce_loop

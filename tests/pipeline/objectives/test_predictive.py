@@ -6,7 +6,7 @@ from pipeline.objectives.predictive import Predictive, PredictiveLoss, predictio
 from pipeline.objectives.predictor import Predictor
 from pipeline.objectives.spec import Projection
 from pipeline.types import Embeddings, Keys
-from tests.references import cosine, fixture_a
+from tests.references import cosine, fixture_a, standard_scores_loop
 
 HEAD = Projection(dim=4)
 EVERYBODY = torch.ones(6, dtype=torch.bool)
@@ -36,12 +36,15 @@ def predictor_loop(predictor: Predictor, z: Tensor, rows: list[int]) -> Tensor:
     return torch.stack([predictor.widen.weight @ row + predictor.widen.bias for row in bent])
 
 
-def test_both_directions_are_predicted_by_one_predictor_over_the_present_samples() -> None:
+@pytest.mark.parametrize("standardize", [False, True])
+def test_both_directions_are_predicted_by_one_predictor_over_the_present_samples(standardize: bool) -> None:
     first, second = fixture_a()
     rows, present = [0, 1, 3, 5], torch.zeros(6, dtype=torch.bool)
     present[rows] = True
     found = Embeddings(torch.arange(6), {"s": torch.stack([first, second])}, {"s": present}, {"s": torch.arange(6)})
-    loss = Predictive(projection=HEAD, hidden=7).build(["s"]).double()
+    loss = Predictive(projection=HEAD, hidden=7, standardize=standardize).build(["s"]).double()
+    if standardize:
+        first, second = (standard_scores_loop(z, rows) for z in (first, second))
     predictor = loss.predictors["s>s"]
     assert isinstance(predictor, Predictor)
     errors = []
@@ -68,7 +71,8 @@ def test_every_stream_is_guessed_from_every_other(target: str) -> None:
     first, second = fixture_a()
     views = {"a": first[None], "b": second[None], "c": (first + second)[None]}
     keys = {name: Keys(z[0], z[0, :0]) for name, z in views.items()}
-    loss = Predictive(projection=HEAD, across="streams", target=target).build(list(views)).double()  # type: ignore[arg-type]
+    config = Predictive(projection=HEAD, across="streams", target=target, standardize=False)  # type: ignore[arg-type]
+    loss = config.build(list(views)).double()
     assert isinstance(loss, PredictiveLoss)
     assert set(loss.predictors) == {"a>b", "b>a", "a>c", "c>a", "b>c", "c>b"}
 

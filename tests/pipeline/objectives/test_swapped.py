@@ -8,7 +8,7 @@ from pipeline.objectives.info_nce import normalize
 from pipeline.objectives.spec import Projection
 from pipeline.objectives.swapped import Swapped, sinkhorn_codes
 from pipeline.types import Embeddings
-from tests.references import fixture_a, fixture_w
+from tests.references import fixture_a, fixture_w, standard_scores_loop
 
 HERE = [0, 1, 3, 5]
 SOME = torch.tensor([i in HERE for i in range(6)])
@@ -71,8 +71,9 @@ def test_sharp_codes_of_one_direction_do_not_underflow() -> None:
     torch.testing.assert_close(codes, torch.full((2, 2), 0.5))
 
 
+@pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize("across", ["views", "streams"])
-def test_loss_equals_loop_where_a_sample_has_both_sides(across: str) -> None:
+def test_loss_equals_loop_where_a_sample_has_both_sides(across: str, standardize: bool) -> None:
     first, second = fixture_a()
     idx, everybody = torch.arange(6), torch.ones(6, dtype=torch.bool)
     if across == "views":
@@ -80,8 +81,11 @@ def test_loss_equals_loop_where_a_sample_has_both_sides(across: str) -> None:
     else:
         present = {"s": everybody, "t": SOME}
         found = Embeddings(idx, {"s": first[None], "t": second[None]}, present, {"s": idx, "t": idx})
-    config = Swapped.model_validate({"across": across, "prototypes": 3, "projection": Projection(dim=4)})
+    given = {"across": across, "prototypes": 3, "projection": Projection(dim=4), "standardize": standardize}
+    config = Swapped.model_validate(given)
     loss = config.build(list(found.views)).double()
+    if standardize:
+        first, second = (standard_scores_loop(z, HERE) for z in (first, second))
     with torch.no_grad():
         next(loss.parameters()).copy_(fixture_w()[0])
     expected = swapped_loop(scores_of(first[HERE]).tolist(), scores_of(second[HERE]).tolist(), config)
