@@ -75,7 +75,8 @@ class PredictiveLoss(nn.Module):
         for of, at in self.guessed:
             if at not in embeddings.keys:
                 continue
-            views, keys = precise(embeddings.views[of]), precise(embeddings.keys[at].keys)
+            views = precise(embeddings.views[of])
+            keys = embeddings.keys[at].keys.to(views.dtype)
             name = at if of == at else "-".join(s for s in self.streams if s in (of, at))
             for rows in views[:-1] if of == at else views:
                 yield name, Guess(rows, keys, of, at, present[of] & present[at])
