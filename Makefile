@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+TWO_FILES := -n 2 --dist loadfile --no-loadscope-reorder
 export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: install demo demo-seeds test test-faults test-gpu chaos check fix bench clean
+.PHONY: install demo demo-seeds test test-faults test-slow test-gpu chaos check fix bench clean
 
 install: $(STAMP)
 
@@ -23,10 +24,13 @@ demo-seeds: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.seeds jobs/recipes/demo.yaml --seeds 0 1 2
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(TWO_FILES)
 
 test-faults: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(TWO_FILES) -m "slow and fault"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m "slow and not fault"
 
 chaos: $(STAMP)
 	$(BIN)/python -m tests.faults.chaos --faults 100
