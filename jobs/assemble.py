@@ -184,9 +184,11 @@ def build_pretraining(
     return Pretraining(modalities, named, seed=recipe.seed, surroundings=surroundings)
 
 
-def batch_reader(dataset: Dataset, streams: list[str], label: str | None = None) -> Callable[[np.ndarray], Batch]:
+def batch_reader(
+    dataset: Dataset, streams: list[str], label: str | None = None, step_labels: Sequence[str] = ()
+) -> Callable[[np.ndarray], Batch]:
     """Sample indices -> Batch."""
-    return lambda indices: dataset.reader.batch(indices, streams=streams, label=label)
+    return lambda indices: dataset.reader.batch(indices, streams=streams, label=label, step_labels=step_labels)
 
 
 def mixture_reader(datasets: Sequence[Dataset], streams: list[str]) -> Callable[[np.ndarray], Batch]:

@@ -215,9 +215,11 @@ class Recipe(Config):
         if (ingest := self.data.ingest) is None:
             return self
         phases = () if self.sequence is None else self.sequence.targets
+        steps_of = None if self.finetune is None else self.finetune.head.steps_of
         for key, name, where, known in (
             *((key, target, "labels", ingest.labels) for key, target in self.label_targets()),
             *(("sequence.targets", target, "step_labels", ingest.step_labels) for target in phases),
+            ("finetune.head.step_label", steps_of, "step_labels", ingest.step_labels),
             ("label", self.label, "labels", ingest.labels),
             ("subject", self.subject, "groups", ingest.groups),
             ("evaluate.session", self.evaluate.session, "groups", ingest.groups),

@@ -1,5 +1,6 @@
 """Fine-tune stage: train encoders with labels, from pretrained and (the control) from random weights, equal budgets."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from jobs.configs import Recipe
 from jobs.leak_audit import audit_pretraining
 from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.stages import Context
+from jobs.step_labels import labelled_stream, time_patching
 from jobs.transfer import transfer
 from jobs.tuned import classifier_hash
 from modalities.draws import derive_seed
@@ -22,7 +24,7 @@ from modalities.spec import Modality
 from pipeline.errors import ConfigError
 from pipeline.evaluate.class_loss import ClassLoss, class_loss
 from pipeline.evaluate.classifier_metrics import classifier_metrics
-from pipeline.evaluate.finetune import Classification, Supervision
+from pipeline.evaluate.finetune import Classification, StepClasses, Supervision
 from pipeline.evaluate.finetune_config import FinetuneConfig
 from pipeline.evaluate.gain import Gain, paired
 from pipeline.evaluate.results import FUSED
@@ -124,7 +126,8 @@ def _trained(
 ) -> Scored:
     """Train, calibrate on validation samples where there are labelled ones, and score on the test split once."""
     recipe, name = context.recipe, f"{method}-{samples.percent:g}"
-    read = batch_reader(dataset, _streams(recipe), recipe.label)
+    steps = task.supervision.steps
+    read = batch_reader(dataset, _streams(recipe), recipe.label, () if steps is None else (steps.name,))
     best = fit_classifier(context, task, samples, read, name=name, decay=decay)
     temperature, held_out = None, {}
     if len(samples.validation):
@@ -165,11 +168,23 @@ def classification(context: Context, dataset: Dataset, loss: ClassLoss, *, block
     attributes = {name: _attribute(dataset, name) for name in head.attribute_columns}
     return Classification(
         {name: modalities[name] for name in _streams(recipe)},
-        Supervision(len(dataset.manifest.labels[str(recipe.label)]), loss, head, attributes),
+        Supervision(
+            len(dataset.manifest.labels[str(recipe.label)]),
+            loss,
+            head,
+            attributes,
+            None if head.steps_of is None else _steps(recipe, dataset, head.steps_of, modalities),
+        ),
         seed=recipe.seed,
         augment=_config(recipe).augment,
         blocks=blocks,
     )
+
+
+def _steps(recipe: Recipe, dataset: Dataset, label: str, modalities: Mapping[str, Modality]) -> StepClasses:
+    stream = labelled_stream(dataset, label, _streams(recipe), field="finetune.head.step_label")
+    classes = dataset.manifest.step_labels[label].classes
+    return StepClasses(label, stream, len(classes), time_patching(modalities[stream].encoder, stream).steps)
 
 
 def _attribute(dataset: Dataset, name: str) -> Attribute:

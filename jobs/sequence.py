@@ -8,9 +8,7 @@ from jobs.configs import Recipe
 from jobs.frozen import encoders_of
 from jobs.pretrained import pretrained_encoders
 from jobs.stages import Context
-from modalities.sensor.patching import TimePatching
-from modalities.spec import PatchEncoder
-from pipeline.errors import ConfigError, DataError
+from jobs.step_labels import labelled_stream, time_patching
 from pipeline.evaluate.sequence_probe import Read, SequenceRow, SequenceTask, StepFeatures, sequence_probe
 from pipeline.model import encode_present, scatter_rows
 from pipeline.types import Batch
@@ -24,7 +22,8 @@ def sequence_rows(context: Context, dataset: Dataset, moved: Dataset) -> list[Se
     recipe, config, rows = context.recipe, context.recipe.sequence, list[SequenceRow]()
     if config is None:
         return rows
-    streams = {target: _stream(recipe, dataset, target) for target in config.targets}
+    named = list(recipe.streams)
+    streams = {t: labelled_stream(dataset, t, named, field="sequence.targets") for t in config.targets}
     trained = encoders_of(recipe, moved, pretrained_encoders(recipe, context.folder))
     untrained = encoders_of(recipe, dataset, None)
     for target, stream in streams.items():
@@ -38,30 +37,6 @@ def sequence_rows(context: Context, dataset: Dataset, moved: Dataset) -> list[Se
                 features, task, source=source, stream=stream, config=config, probe=recipe.probe, seed=recipe.seed
             )
     return rows
-
-
-def _stream(recipe: Recipe, dataset: Dataset, target: str) -> str:
-    known = dataset.manifest.step_labels
-    if target not in known:
-        raise DataError(
-            f"the data set has no step label {target!r}",
-            code="DATA_FIELD",
-            field="sequence.targets",
-            expected=sorted(known),
-            got=target,
-            fix="ingest with step_labels, or leave it out",
-        )
-    stream = known[target].stream
-    if stream not in recipe.streams:
-        raise ConfigError(
-            f"step label {target} belongs to a stream that the recipe leaves out",
-            code="CONFIG_STREAM",
-            field="sequence.targets",
-            expected=stream,
-            got=sorted(recipe.streams),
-            fix=f"add {stream} to streams",
-        )
-    return stream
 
 
 def _task(recipe: Recipe, dataset: Dataset, target: str) -> SequenceTask:
@@ -80,12 +55,12 @@ def _learned(encoder: nn.Module, dataset: Dataset, target: str, stream: str) -> 
         assert encoded is not None  # noqa: S101 - samples with step labels have the stream
         return scatter_rows(encoded.sequence, signal.present)
 
-    return StepFeatures(_reader(dataset, target, stream), encode, _patching(encoder).steps)
+    return StepFeatures(_reader(dataset, target, stream), encode, time_patching(encoder, stream).steps)
 
 
 def _raw(encoder: nn.Module, dataset: Dataset, target: str, stream: str) -> StepFeatures:
     """Standardised readings of a position's steps and of its neighbours', as the encoder gets them."""
-    patching = _patching(encoder)
+    patching = time_patching(encoder, stream)
 
     def encode(batch: Batch) -> Tensor:
         own = patching.patches(batch.signals[stream])
@@ -95,13 +70,6 @@ def _raw(encoder: nn.Module, dataset: Dataset, target: str, stream: str) -> Step
         return torch.cat([before, values, after], dim=2)
 
     return StepFeatures(_reader(dataset, target, stream), encode, patching.steps)
-
-
-def _patching(encoder: nn.Module) -> TimePatching:
-    """Every sensor encoder has one, and only sensor streams have step labels."""
-    assert isinstance(encoder, PatchEncoder)  # noqa: S101
-    assert isinstance(encoder.patching, TimePatching)  # noqa: S101
-    return encoder.patching
 
 
 def _reader(dataset: Dataset, target: str, stream: str) -> Read:

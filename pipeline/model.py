@@ -32,6 +32,12 @@ def scatter_rows(values: Tensor, present: Tensor) -> Tensor:
     return full.index_copy(0, present.nonzero().squeeze(1), values)
 
 
+@torch.no_grad()
+def num_positions(encoder: nn.Module, signal: Signal) -> int:
+    """S of the sequence of a stream, also where nobody in this micro-batch has it: shapes may not depend on that."""
+    return encoder(signal.select(torch.zeros(1, dtype=torch.long))).mask.shape[1]
+
+
 class PretrainModel(nn.Module):
     """Encoders and projectors by name. Downstream stages keep `encoders` only."""
 

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from modalities.draws import Draws, derive_seed
-from modalities.spec import Augment, Modality, Signal
-from pipeline.errors import DataError
+from modalities.spec import Augment, Encoded, Modality, Signal
+from pipeline.errors import ConfigError, DataError
 from pipeline.evaluate.best_epoch import BestEpoch
 from pipeline.evaluate.class_loss import ClassLoss
+from pipeline.evaluate.position_classes import position_classes
 from pipeline.heads.linear import Linear
-from pipeline.heads.spec import Attribute, Head, HeadConfig, Supervised, Target
-from pipeline.model import encode_present, scatter_rows
+from pipeline.heads.spec import Attribute, Head, HeadConfig, Steps, Supervised, Target
+from pipeline.model import encode_present, num_positions, scatter_rows
 from pipeline.train.task import Outputs
 from pipeline.types import Batch, LossTerms
 
@@ -27,13 +28,25 @@ _LINEAR = Linear()
 
 
 @dataclass(frozen=True)
+class StepClasses:
+    """A step label that a head reads, with its stream. stride: steps that each position of its encoder stands for."""
+
+    name: str
+    stream: str
+    num_classes: int
+    stride: int
+
+
+@dataclass(frozen=True)
 class Supervision:
-    """What is learned from labels: the classes, the loss of an ordinary classifier, the head, and attributes for it."""
+    """What is learned from labels: the classes, the loss of an ordinary classifier, the head, and attributes and steps
+    for it."""
 
     num_classes: int
     class_loss: ClassLoss = field(default_factory=ClassLoss)
     head: HeadConfig = _LINEAR
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    steps: StepClasses | None = None
 
 
 class Classifier(nn.Module):
@@ -78,16 +91,35 @@ class Classifier(nn.Module):
 
     def features(self, signals: Mapping[str, Signal]) -> Tensor:
         """What the head reads, (B, width) float32."""
+        return self._joined(signals, self.encoded(signals))
+
+    def encoded(self, signals: Mapping[str, Signal]) -> dict[str, Encoded | None]:
+        """Of the samples that have the stream; None where nobody has."""
+        return {name: encode_present(encoder, signals[name]) for name, encoder in self.encoders.items()}
+
+    def _joined(self, signals: Mapping[str, Signal], encoded: Mapping[str, Encoded | None]) -> Tensor:
         parts = []
-        for name, encoder in self.encoders.items():
+        for name, found in encoded.items():
             signal, stand_in = signals[name], self.absent[name]
-            encoded = encode_present(encoder, signal)
             full = stand_in.expand(len(signal), -1)
-            if encoded is not None:
-                rows = scatter_rows(self.norms[name](encoded.pooled.float()), signal.present)
+            if found is not None:
+                rows = scatter_rows(self.norms[name](found.pooled.float()), signal.present)
                 full = torch.where(signal.present[:, None], rows, full)
             parts.append(full)
         return torch.cat(parts, dim=1)
+
+    def with_positions(self, signals: Mapping[str, Signal], stream: str) -> tuple[Tensor, Tensor, Tensor]:
+        """What the head reads, and of every position of a stream features (B, S, D) float32 and whether it is real."""
+        encoded, signal = self.encoded(signals), signals[stream]
+        found = encoded[stream]
+        if found is None:
+            shape = len(signal), num_positions(self.encoders[stream], signal)
+            features = self.absent[stream].new_zeros(*shape, len(self.absent[stream]))
+            real = torch.zeros(shape, dtype=torch.bool, device=features.device)
+        else:
+            features = scatter_rows(self.norms[stream](found.sequence.float()), signal.present)
+            real = scatter_rows(found.mask, signal.present)
+        return self._joined(signals, encoded), features, real
 
 
 def _last_blocks(encoder: nn.Module, number: int) -> Sequence[nn.Module]:
@@ -117,9 +149,13 @@ class Classification:
     ) -> None:
         encoders = {name: modality.encoder for name, modality in modalities.items()}
         self.supervision, num_classes, config = supervision, supervision.num_classes, supervision.head
+        if augment and supervision.steps is not None:
+            _check_time(modalities, supervision.steps)
         self.module = Classifier(encoders, num_classes, head=config, blocks=blocks)
         attributes = {name: attribute.num_classes for name, attribute in supervision.attributes.items()}
-        target = Target(self.module.width, num_classes, attributes)
+        steps = supervision.steps
+        of_steps = None if steps is None else Target(len(self.module.absent[steps.stream]), steps.num_classes)
+        target = Target(self.module.width, num_classes, attributes, of_steps)
         self.head = Head(self.module.head, config.criterion(target, self.module.head, supervision.class_loss))
         self.objectives = self.head.criterion
         self.augments: dict[str, Augment] = {n: m.augment for n, m in modalities.items()} if augment else {}
@@ -130,8 +166,16 @@ class Classification:
         if batch.labels is None or bool((batch.labels < 0).any()):
             raise DataError("fine-tuning needs a label for every sample", code="DATA_LABEL")
         head = self.supervision.head
-        features = [self.module.features(self._view(batch, epoch, view)) for view in range(head.num_views)]
-        outputs = {"idx": batch.idx, "labels": batch.labels, "logits": self.module.head(features[0]).float()}
+        first, *others = (self._view(batch, epoch, view) for view in range(head.num_views))
+        outputs: Outputs = {"idx": batch.idx, "labels": batch.labels}
+        if (steps := self.supervision.steps) is None:
+            features = [self.module.features(first)]
+        else:
+            pooled, outputs["steps"], real = self.module.with_positions(first, steps.stream)
+            classes = position_classes(batch.step_labels[steps.name], steps.stride)
+            features, outputs["step_classes"] = [pooled], torch.where(real, classes, -1)
+        features += [self.module.features(view) for view in others]
+        outputs["logits"] = self.module.head(features[0]).float()
         if head.reads_features:
             outputs |= {f"features_{view}": rows for view, rows in enumerate(features)}
         return outputs
@@ -154,6 +198,7 @@ class Classification:
                 torch.Generator().manual_seed(derive_seed(self.seed, "head", step)),
                 tuple(tensor for name, tensor in sorted(outputs.items()) if name.startswith("features_")),
                 {name: column.labels[idx.cpu()].to(idx.device) for name, column in self.supervision.attributes.items()},
+                Steps(outputs["steps"], outputs["step_classes"]) if "steps" in outputs else None,
             )
         )
 
@@ -181,6 +226,16 @@ class Classification:
     def logits(self, read: Callable[[np.ndarray], Batch], rows: np.ndarray) -> Tensor:
         """Class logits (N, num_classes) of samples, as `predict` gives them."""
         return torch.cat([self.predict(read(rows[start : start + BATCH])) for start in range(0, len(rows), BATCH)])
+
+
+def _check_time(modalities: Mapping[str, Modality], steps: StepClasses) -> None:
+    if not modalities[steps.stream].augment.keeps_time:
+        raise ConfigError(
+            f"the head reads {steps.name} step by step, but the augmentation of {steps.stream} moves steps in time",
+            code="CONFIG_AUGMENT",
+            field=f"streams.{steps.stream}.augment",
+            fix="keep only transforms that keep time (jitter, scaling, ...), or set finetune.augment to false",
+        )
 
 
 def layerwise_groups(

@@ -26,6 +26,7 @@ from pipeline.evaluate.fitted_fusion import Standardisation
 from pipeline.evaluate.label_fractions import label_draws
 from pipeline.evaluate.labelled import Labelled
 from pipeline.evaluate.linear_probe import fit_linear
+from pipeline.evaluate.position_classes import position_classes
 from pipeline.evaluate.probe_config import ProbeConfig
 from pipeline.evaluate.scores import group_resamples, percentile_interval
 from pipeline.evaluate.segment_scores import SequenceScorer, SequenceScores
@@ -122,19 +123,6 @@ def sequence_probe(
             )
         )
     return rows
-
-
-def position_classes(steps: Tensor, stride: int) -> Tensor:
-    """(B, T) classes, -1 = unknown -> (B, S) most frequent known class of each run of `stride` steps, -1 without one.
-
-    >>> position_classes(torch.tensor([[2, 0, 2, -1, -1, -1, 1, 0, 0]]), 3).tolist()
-    [[2, -1, 0]]
-    """
-    missing = -steps.shape[1] % stride
-    runs = torch.nn.functional.pad(steps, (0, missing), value=-1).unflatten(1, (-1, stride))
-    counts = torch.zeros(*runs.shape[:2], int(steps.max().clamp(min=0)) + 1, dtype=torch.int64)
-    counts.scatter_add_(2, runs.clamp(min=0), (runs >= 0).long())
-    return torch.where(counts.any(dim=2), counts.argmax(dim=2), -1)
 
 
 def _drawn(task: SequenceTask, percent: float, *, seed: int) -> Rows:

@@ -1,11 +1,11 @@
 """The contract of a head: a configuration that builds a classifier of features and the criterion it is trained with.
 
-Axes: B samples, D features, C classes.
+Axes: B samples, D features, C classes, S positions of an encoded sequence.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol, TypeAlias
 
 import torch
@@ -20,11 +20,15 @@ ClassLoss: TypeAlias = Callable[[Tensor, Tensor], LossTerms]
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted from what: width D of the features, number C of classes, and that of every attribute."""
+    """What is predicted from what: width D of the features, number C of classes, and that of every attribute.
+
+    steps: the same of single positions and of the step label that the head reads.
+    """
 
     width: int
     num_classes: int
     attributes: Mapping[str, int] = field(default_factory=dict)
+    steps: "Target | None" = None
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,24 @@ class Attribute:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Positions in time of the stream that a step label belongs to: features (B, S, D) and classes (B, S) int64.
+
+    Classes are -1 where unknown, and where the encoder makes nothing of a position.
+    """
+
+    features: Tensor
+    classes: Tensor
+
+
+@dataclass(frozen=True)
 class Supervised:
     """The gathered global batch as a criterion sees it.
 
     logits: (B, C) of the classifier. features: one (B, D) per augmented view, none where the head reads none. labels:
     (B,) int64. idx: (B,) int64, so that what is drawn belongs to samples and not to places. step: of the optimiser,
-    from 0. generator: on the CPU, seeded by step. attributes: (B,) int64 each, -1 where unlabelled.
+    from 0. generator: on the CPU, seeded by step. attributes: (B,) int64 each, -1 where unlabelled. steps: of the step
+    label that the head reads.
     """
 
     logits: Tensor
@@ -51,6 +67,7 @@ class Supervised:
     generator: torch.Generator
     features: tuple[Tensor, ...] = ()
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
+    steps: Steps | None = None
 
 
 class Criterion(Protocol):
@@ -71,14 +88,12 @@ class Head:
 
     def loss(self, batch: Supervised) -> LossTerms:
         """Weighted terms in float32 or wider, also under autocast."""
-        wide = Supervised(
-            widen(batch.logits),
-            batch.labels,
-            batch.idx,
-            batch.step,
-            batch.generator,
-            tuple(widen(features) for features in batch.features),
-            batch.attributes,
+        steps = batch.steps
+        wide = replace(
+            batch,
+            logits=widen(batch.logits),
+            features=tuple(widen(features) for features in batch.features),
+            steps=None if steps is None else Steps(widen(steps.features), steps.classes),
         )
         with torch.autocast(batch.logits.device.type, enabled=False):
             return self.criterion(wide)
@@ -103,6 +118,11 @@ class HeadConfig(Config):
     def attribute_columns(self) -> tuple[str, ...]:
         """Label columns that it predicts beside the class."""
         return ()
+
+    @property
+    def steps_of(self) -> str | None:
+        """Step label whose classes it reads, with the features of every position of its stream."""
+        return None
 
     @abstractmethod
     def classifier(self, width: int, num_classes: int) -> nn.Module:

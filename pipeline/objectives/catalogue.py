@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipeline.objectives.barlow import Barlow
 from pipeline.objectives.cocoa import Cocoa
+from pipeline.objectives.consistency import Consistency
 from pipeline.objectives.contextual import Contextual
 from pipeline.objectives.cross import CrossModal
 from pipeline.objectives.factorized import Factorized
@@ -43,6 +44,7 @@ AnyObjective = Annotated[
     | Forecasting
     | Transformations
     | Synchronized
-    | Neighbourhood,
+    | Neighbourhood
+    | Consistency,
     Field(discriminator="kind"),
 ]

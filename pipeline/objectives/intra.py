@@ -19,11 +19,21 @@ def nt_xent(first: Tensor, second: Tensor, *, entries: Entries, temperature: flo
     first, second: (B, d) views. entries: the B samples; absent ones are neither anchor nor candidate, and the rules of
     `Entries` say which samples repel. Scalar.
     """
+    losses = _of_anchors(first, second, entries=entries, temperature=temperature)
+    return masked_mean(losses, entries.present.repeat(2))
+
+
+def nt_xent_of_samples(first: Tensor, second: Tensor, *, entries: Entries, temperature: float) -> Tensor:
+    """The same of each sample (B,), the mean of its two anchors; what it says of an absent one means nothing."""
+    return _of_anchors(first, second, entries=entries, temperature=temperature).view(2, -1).mean(dim=0)
+
+
+def _of_anchors(first: Tensor, second: Tensor, *, entries: Entries, temperature: float) -> Tensor:
+    """(2B,), the anchors of the first view and then those of the second."""
     rows = torch.arange(len(first), device=first.device)
     both, twice = torch.cat([normalize(first), normalize(second)]), entries.repeat(2)
     positive = torch.cat([rows + len(first), rows])
-    losses = unit_info_nce(both, both, positive, repel=Repel(twice, twice), temperature=temperature)
-    return masked_mean(losses, twice.present)
+    return unit_info_nce(both, both, positive, repel=Repel(twice, twice), temperature=temperature)
 
 
 class IntraSampleLoss(nn.Module):

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.objectives.anchor_share import anchor_share
+from pipeline.objectives.discriminator import Discriminator
 from pipeline.objectives.info_nce import masked_mean
 from pipeline.objectives.linked_partners import Partners, Sides, partners_in_batch, sides_of
-from pipeline.objectives.pair_logit import PairLogit
 from pipeline.objectives.spec import Family, Need, ObjectiveConfig
 from pipeline.types import Embeddings, LossTerms
 
@@ -49,7 +49,7 @@ class NeighbourhoodLoss(nn.Module):
         super().__init__()
         self.config, self.sides = config, sides_of(streams, config.pairs)
         dim = config.projection.dim
-        self.classifiers = nn.ModuleDict({f"{anchor}-{other}": PairLogit(dim) for _, anchor, other in self.sides})
+        self.discriminators = nn.ModuleDict({f"{a}-{b}": Discriminator(dim) for _, a, b in self.sides})
 
     def forward(self, embeddings: Embeddings) -> LossTerms:
         found: dict[str, list[Tensor]] = {}
@@ -72,9 +72,9 @@ class NeighbourhoodLoss(nn.Module):
         if embeddings.links is None:
             return
         for name, anchor, other in self.sides:
-            classifier, others = self.classifiers[f"{anchor}-{other}"], embeddings.views[other]
+            discriminator, others = self.discriminators[f"{anchor}-{other}"], embeddings.views[other]
             for view, z in enumerate(embeddings.views[anchor]):
-                logits = classifier(z, others[min(view, len(others) - 1)])
+                logits = discriminator(z, others[min(view, len(others) - 1)])
                 yield name, anchor, partners_in_batch(embeddings, embeddings.links, logits, (anchor, other))
 
 
@@ -82,7 +82,8 @@ class Neighbourhood(ObjectiveConfig):
     """Windows near in time are told from others of the batch (temporal neighbourhood coding, arXiv 2106.00750).
 
     The paper chooses the radius by a test of stationarity; here it is the `within_s` of a temporal relation, and any
-    other relation will do. Batches of neighbours (`pretrain.order`) give every anchor one.
+    other relation will do. The discriminator is that of the paper, without dropout. Batches of neighbours
+    (`pretrain.order`) give every anchor one.
     """
 
     family: ClassVar[Family] = "contrastive-neighbourhood"

@@ -19,7 +19,7 @@ Family = Literal[
     "regularisation",
     "relational",
 ]
-Source = Literal["pooled", "moments", "patches", "transforms", "memory"]
+Source = Literal["pooled", "moments", "patches", "transforms", "original", "memory"]
 Need = Literal["mined", "clusters", "links", "keys"]
 _LEAST_WEIGHT = 1e-6
 
@@ -80,7 +80,7 @@ class ObjectiveConfig(Config):
 
     @property
     def num_views(self) -> int:
-        """Views it needs of each stream it reads: augmented ones, unless it reads patches or transforms."""
+        """Views it needs of each stream it reads: augmented ones, unless it reads something else."""
         return 1
 
     @property
@@ -96,8 +96,9 @@ class ObjectiveConfig(Config):
     @property
     def reads(self) -> Source:
         """What it compares: one projected vector per sample, projected moments, guesses of hidden patches
-        (`Reconstruction`), one projected vector per transform (`Transformations`), or the vectors the memory is filled
-        with, in which case it has no projector of its own."""
+        (`Reconstruction`), one projected vector per transform (`Transformations`), one of the signal as it is and one
+        of an augmented view (`Consistency`), or the vectors the memory is filled with, in which case it has no
+        projector of its own."""
         return "pooled"
 
     @property

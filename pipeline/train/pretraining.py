@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from modalities.draws import Draws
 from modalities.spec import Augment, Encoded, Modality, Signal
 from pipeline.errors import ConfigError
-from pipeline.model import PretrainModel, encode_present, projector, scatter_rows
+from pipeline.model import PretrainModel, encode_present, num_positions, projector, scatter_rows
 from pipeline.objectives.info_nce import normalize
 from pipeline.objectives.inter import InterSampleLoss
 from pipeline.objectives.repel import entries_of
@@ -21,10 +21,10 @@ from pipeline.train.named_objectives import NamedObjective, memory_source
 from pipeline.train.objective_checks import check_objective
 from pipeline.train.surroundings import Surroundings
 from pipeline.train.task import Outputs
-from pipeline.train.views import make_views, recognised
+from pipeline.train.views import make_views, own_views
 from pipeline.types import Batch, Embeddings, LossTerms
 
-_OWN_PASS: tuple[Source, ...] = ("patches", "transforms")
+_OWN_PASS: tuple[Source, ...] = ("patches", "transforms", "original")
 
 
 class Pretraining:
@@ -41,11 +41,10 @@ class Pretraining:
         """surroundings: what is known of samples beyond their signals; None where no objective needs it."""
         self.named, self.seed, self.surroundings = list(objectives), seed, surroundings
         self.augments: dict[str, Augment] = {name: modality.augment for name, modality in modalities.items()}
-        transforms = {name: modality.transforms for name, modality in modalities.items()}
-        self.recognised = {
-            (o.name, s): recognised(o, s, transforms)
+        self.own_views = {
+            (o.name, s): own_views(o, s, modalities[s])
             for o in self.named
-            if o.config.reads == "transforms"
+            if o.config.reads in ("transforms", "original")
             for s in o.streams
         }
         self._check_time()
@@ -114,7 +113,7 @@ class Pretraining:
         if objective.config.reads == "patches":
             found = guessed_patches(objective, stream, self.module, batch, draws(0))
             return {f"{key}/{objective.name}/{stream}": value for key, value in found.items()}
-        makers, signal = self.recognised[objective.name, stream], batch.signals[stream]
+        makers, signal = self.own_views[objective.name, stream], batch.signals[stream]
         encoded = encode_present(self.module.encoders[stream], make_views(makers, signal, draws))
         return self._project(objective, stream, encoded, signal, views=len(makers))
 
@@ -125,7 +124,7 @@ class Pretraining:
         head = self.module.projector(objective.name, stream)
         moments = objective.config.reads == "moments"
         if encoded is None:
-            shape = self._positions(stream, signal) if moments else ()
+            shape = (num_positions(self.module.encoders[stream], signal),) if moments else ()
             z = torch.zeros(len(present), *shape, objective.config.projection.dim, device=present.device)
             mask = torch.zeros(len(present), *shape, dtype=torch.bool, device=present.device)
         else:
@@ -135,11 +134,6 @@ class Pretraining:
         if moments:
             found[f"mask/{objective.name}/{stream}"] = _samples_first(mask, views)[:, 0]
         return found
-
-    @torch.no_grad()
-    def _positions(self, stream: str, signal: Signal) -> tuple[int]:
-        """S of a stream nobody has in this micro-batch: shapes may not depend on who holds what."""
-        return (self.module.encoders[stream](signal.select(torch.zeros(1, dtype=torch.long))).mask.shape[1],)
 
     def embeddings(self, outputs: Outputs, objective: NamedObjective, *, step: int) -> Embeddings:
         """The gathered outputs as this objective sees them at this step."""
@@ -189,7 +183,9 @@ class Pretraining:
         for objective in self.named:
             for stream in objective.streams:
                 name = f"z/{objective.name}/{stream}"
-                if objective.config.reads == "pooled" and not any(key.startswith(f"{stream}/") for key in found):
+                if objective.config.reads in ("pooled", "original") and not any(
+                    key.startswith(f"{stream}/") for key in found
+                ):
                     z = outputs[name][outputs[f"present/{stream}"]].detach()
                     health = embedding_health(objective.config.compared(z))
                     found |= {f"{stream}/{key}": value for key, value in health.items()}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from modalities.draws import Draws
-from modalities.spec import Augment, Signal
+from modalities.spec import Augment, Modality, Signal
 from pipeline.errors import ConfigError
 from pipeline.objectives.transformations import Transformations
 from pipeline.train.named_objectives import NamedObjective
@@ -27,14 +27,17 @@ def _observed(view: Signal) -> Tensor:
     return torch.ones_like(view.values, dtype=torch.bool) if view.mask is None else view.mask
 
 
-def recognised(
-    objective: NamedObjective, stream: str, transforms: Mapping[str, Mapping[str, Augment]]
-) -> list[MakeView]:
-    """The signal as it is, then each transform that the objective tells apart. transforms: stream -> name -> transform.
-
-    Raises ConfigError where the stream has no transform of that name.
+def own_views(objective: NamedObjective, stream: str, modality: Modality) -> list[MakeView]:
+    """What makes the views of an objective that does not share them: the signal as it is, then what it is compared
+    with, an augmented view or each transform that is told apart. Raises ConfigError for an unknown transform.
     """
-    config, known = objective.config, transforms[stream]
+    if objective.config.reads == "original":
+        return [_unchanged, modality.augment]
+    return [_unchanged, *_recognised(objective, stream, modality.transforms)]
+
+
+def _recognised(objective: NamedObjective, stream: str, known: Mapping[str, Augment]) -> list[Augment]:
+    config = objective.config
     assert isinstance(config, Transformations)  # noqa: S101 - they alone read transforms
     if lacking := [name for name in config.transforms if name not in known]:
         raise ConfigError(
@@ -45,7 +48,7 @@ def recognised(
             got=list(config.transforms),
             fix="name transforms of the stream, or name other streams",
         )
-    return [_unchanged, *(known[name] for name in config.transforms)]
+    return [known[name] for name in config.transforms]
 
 
 def _unchanged(signal: Signal, draws: Draws) -> Signal:

@@ -12,9 +12,10 @@ from pipeline.heads.catalogue import AnyHead
 from pipeline.heads.contra import Contra
 from pipeline.heads.das import DAS
 from pipeline.heads.distance_weighted import DistanceWeighted
+from pipeline.heads.dual_prototypical import DualPrototypical
 from pipeline.heads.multi_similarity import MultiSimilarity
 from pipeline.heads.pairwise import Pairwise
-from pipeline.heads.spec import Head, HeadConfig, Supervised, Target
+from pipeline.heads.spec import Head, HeadConfig, Steps, Supervised, Target
 from pipeline.heads.sup_con import SupCon
 from pipeline.heads.triplet import Triplet
 from pipeline.types import LossTerms
@@ -37,6 +38,7 @@ VARIANTS: list[HeadConfig] = [
     DAS(base=DistanceWeighted(), detach=False, shift=0.1, scale_low=0.5, scale_high=2.0),
     DAS(base=SupCon(), channels=99),
     Triplet(margin=None, softmax_margin=0.2, attributes=("device", "place")),
+    DualPrototypical(step_label="phase"),
 ]
 
 
@@ -68,7 +70,8 @@ def example(*, dtype: torch.dtype = torch.float64) -> Example:
 def build(config: HeadConfig, *, dtype: torch.dtype = torch.float64) -> Head:
     """The head with the same weights at every call."""
     torch.manual_seed(0)
-    target = Target(WIDTH, CLASSES, dict.fromkeys(config.attribute_columns, 2))
+    of_steps = None if config.steps_of is None else Target(WIDTH, CLASSES)
+    target = Target(WIDTH, CLASSES, dict.fromkeys(config.attribute_columns, 2), of_steps)
     head = config.build(target, class_loss)
     return Head(head.classifier.to(dtype), head.criterion.to(dtype))
 
@@ -84,7 +87,15 @@ def batch_of(head: Head, config: HeadConfig, given: Example, *, seed: int = 1, s
         torch.Generator().manual_seed(seed),
         tuple(views) if config.reads_features else (),
         dict.fromkeys(config.attribute_columns, given.labels % 3 - 1),
+        None if config.steps_of is None else _steps(given),
     )
+
+
+def _steps(given: Example) -> Steps:
+    """Four positions of every sample: two of its class, one of the next class, and one nobody labelled."""
+    shift = torch.linspace(-1, 1, 4 * WIDTH).view(4, WIDTH).to(given.features)
+    classes = torch.stack([given.labels, given.labels, (given.labels + 1) % CLASSES, given.labels * 0 - 1], dim=1)
+    return Steps(given.features[0][:, None] + shift, classes)
 
 
 def total(terms: LossTerms) -> Tensor:

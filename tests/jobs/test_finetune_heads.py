@@ -12,8 +12,9 @@ from jobs.export import export
 from jobs.finetune import finetune
 from jobs.served.bundle import ARTIFACT, load_model
 from pipeline.config import to_json
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, Problems
 from pipeline.train.checkpoint_store import CheckpointStore
+from tests.jobs.test_sequence import STEPS
 from tests.jobs.tiny_run import context_of, finish
 from tests.served_requests import TrainingTime
 
@@ -64,3 +65,33 @@ def test_attributes_are_label_columns(folder: Path) -> None:
         finetune(other)
 
     assert "finetune-100/loss/attribute_tag" in given.spool.path.read_text()
+
+
+STEPWISE = "finetune.head={kind: dual_prototypical, step_label: gesture}"
+
+
+@pytest.mark.slow
+def test_events_are_the_classes_of_a_step_label(tmp_path: Path) -> None:
+    context = context_of(tmp_path / "run", *STEPS, *QUICK, STEPWISE, "finetune.augment=false")
+    for stage in ("ingest", "pretrain"):
+        finish(context, stage)
+
+    finetune(context)
+
+    checkpoint = CheckpointStore(tmp_path / "run" / "finetune" / "finetune-100" / "checkpoints").newest()
+    assert checkpoint is not None
+    kept = checkpoint.part("objectives")
+    assert len(kept["filled"]) == 5, "five gestures beside four activities"
+    assert (kept["filled"] > 0).sum() >= 4
+    assert "finetune-100/loss/class_specific" in context.spool.path.read_text()
+    for other, message in (
+        (context_of(tmp_path / "run", *STEPS, *QUICK, STEPWISE), r"moves steps in time.*streams\.imu\.augment"),
+        (
+            context_of(tmp_path / "run", *STEPS, *QUICK, STEPWISE, "streams.imu.encoder={kind: spectrum}"),
+            r"no stretches of time.*streams\.imu\.encoder",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            finetune(other)
+    with pytest.raises(Problems, match=r"finetune\.head\.step_label 'gestur' is none of .* did you mean gesture"):
+        context_of(tmp_path, *STEPS, STEPWISE.replace("gesture}", "gestur}"))

@@ -11,15 +11,17 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modalities.spec import Modality
-from pipeline.errors import Preempted
+from modalities.draws import Draws
+from modalities.spec import Augment, Encoded, Modality, Signal
+from pipeline.errors import ConfigError, Preempted
 from pipeline.evaluate.class_loss import class_loss
-from pipeline.evaluate.finetune import Classification, Supervision
+from pipeline.evaluate.finetune import Classification, StepClasses, Supervision
 from pipeline.evaluate.finetune_config import FinetuneConfig
 from pipeline.heads.arcface import ArcFace
 from pipeline.heads.das import DAS
 from pipeline.heads.distance_weighted import DistanceWeighted
 from pipeline.heads.dual_path import DualPath
+from pipeline.heads.dual_prototypical import DualPrototypical
 from pipeline.heads.linear import Linear
 from pipeline.heads.spec import Attribute, HeadConfig
 from pipeline.heads.sphereface import SphereFace
@@ -34,14 +36,43 @@ from tests.pipeline.evaluate.toy_classification import Read, fit_of, labelled_re
 from tests.toy_streams import NoisyView, TinyEncoder
 
 ATTRIBUTED = Triplet(attributes=("device",))
-HEADS = [Linear(), ArcFace(sub_centers=2), SphereFace(), SupCon(), DistanceWeighted(), DAS(), DualPath(), ATTRIBUTED]
+STEPWISE = DualPrototypical(step_label="phase")
+HEADS = [
+    Linear(),
+    ArcFace(sub_centers=2),
+    SphereFace(),
+    SupCon(),
+    DistanceWeighted(),
+    DAS(),
+    DualPath(),
+    ATTRIBUTED,
+    STEPWISE,
+]
 
 
-def classification(head: HeadConfig) -> Classification:
+class ShortSequence(TinyEncoder):
+    """Positions of two steps, the first of which is never real."""
+
+    def forward(self, signal: Signal) -> Encoded:
+        encoded = super().forward(signal)
+        mask = encoded.mask[:, ::2].clone()
+        mask[:, 0] = False
+        return Encoded(encoded.pooled, encoded.sequence[:, ::2], mask)
+
+
+class Late(NoisyView):
+    """A view that moves steps."""
+
+    keeps_time = False
+
+
+def classification(head: HeadConfig, augment: Augment | None = None) -> Classification:
     torch.manual_seed(0)
-    streams = {name: Modality(codec=None, augment=NoisyView(), encoder=TinyEncoder()) for name in ("a", "b")}  # type: ignore[arg-type]
+    encoders = {"a": TinyEncoder(), "b": TinyEncoder() if head.steps_of is None else ShortSequence()}
+    streams = {name: Modality(None, augment or NoisyView(), encoder) for name, encoder in encoders.items()}  # type: ignore[arg-type]
     attributes = {name: Attribute(torch.arange(12) % 5 % 3 - 1, 2) for name in head.attribute_columns}
-    task = Classification(streams, Supervision(3, head=head, attributes=attributes), seed=0)
+    steps = None if head.steps_of is None else StepClasses(head.steps_of, "b", 3, stride=2)
+    task = Classification(streams, Supervision(3, head=head, attributes=attributes, steps=steps), seed=0)
     task.module.eval()  # dropout draws per micro-batch
     return task
 
@@ -149,3 +180,30 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(head: HeadConfig, r
 
 def fit(head: HeadConfig, read: Read, folder: Path) -> Fit:
     return fit_of(classification(head), read, folder, epochs=3)
+
+
+def test_positions_have_the_phase_of_their_steps_where_something_is_made_of_them(read: Read) -> None:
+    task, batch = classification(STEPWISE), read(np.arange(12))
+    view = NoisyView()(batch.signals["b"], Draws.keyed(batch.idx, seed=0, purpose="finetune/b", epoch=2, view=0))
+
+    outputs = task.outputs(batch, epoch=2)
+
+    sequence = task.module.norms["b"](task.module.encoders["b"](view).sequence)
+    here = batch.signals["b"].present
+    torch.testing.assert_close(outputs["steps"][here], sequence[here])
+    phases = torch.stack([-torch.ones(12), (batch.idx + 1) % 3, (batch.idx + 2) % 3], dim=1).long()
+    assert outputs["step_classes"].tolist() == torch.where(here[:, None], phases, -1).tolist()
+    assert not here.all()
+
+
+def test_shapes_of_steps_do_not_hang_on_who_has_the_stream(read: Read) -> None:
+    task = classification(STEPWISE)
+    somebody, nobody = (task.outputs(read(np.array(rows)), epoch=0) for rows in ([0, 1, 2], [0, 4, 8]))
+
+    assert {name: value.shape for name, value in nobody.items()} == {n: v.shape for n, v in somebody.items()}
+    assert nobody["step_classes"].unique().tolist() == [-1]
+
+
+def test_augmentation_that_moves_steps_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"moves steps in time.*streams\.b\.augment"):
+        classification(STEPWISE, augment=Late())

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from modalities.spec import Signal
 from pipeline.errors import DataError
+from pipeline.evaluate.position_classes import position_classes
 from pipeline.evaluate.probe_config import ProbeConfig
 from pipeline.evaluate.sequence_config import SequenceConfig
 from pipeline.evaluate.sequence_lines import sequence_lines
-from pipeline.evaluate.sequence_probe import SequenceRow, SequenceTask, StepFeatures, position_classes, sequence_probe
+from pipeline.evaluate.sequence_probe import SequenceRow, SequenceTask, StepFeatures, sequence_probe
 from pipeline.types import Batch
 
 SAMPLES, STEPS, CLASSES, STRIDE = 48, 24, 3, 4

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from pipeline.evaluate.finetune import Classification, layerwise_groups
 from pipeline.tracking import Spool
@@ -13,19 +14,22 @@ from pipeline.train.fit_config import FitConfig
 from pipeline.train.optim import parameter_groups
 from pipeline.types import Batch
 from pipeline.worker import SingleWorker
-from tests.toy_streams import InOrder, toy_reader
+from tests.toy_streams import STEPS, InOrder, toy_reader
 
 NUM_SAMPLES, NUM_CLASSES = 12, 3
 Read = Callable[[np.ndarray], Batch]
 
 
 def labelled_reader(absent: Mapping[str, int]) -> Read:
-    """Batches whose class is the sample's number modulo three. absent: as `toy_reader` has it."""
+    """Batches whose class is the sample's number modulo three; every two steps of stream b are of another phase, the
+    last one of nobody knows which. absent: as `toy_reader` has it."""
     reader = toy_reader(NUM_SAMPLES, absent=absent)
 
     def labelled(indices: np.ndarray) -> Batch:
         batch = reader(indices)
-        return Batch(batch.idx, batch.signals, batch.content, batch.idx % NUM_CLASSES)
+        phase = (batch.idx[:, None] + torch.arange(STEPS) // 2) % NUM_CLASSES
+        phase[:, -1] = -1
+        return Batch(batch.idx, batch.signals, batch.content, batch.idx % NUM_CLASSES, {"phase": phase})
 
     return labelled
 

@@ -38,13 +38,14 @@ def built(**settings: object) -> NeighbourhoodLoss:
 def loop(loss: NeighbourhoodLoss, anchors: str, others: str, *, w: float) -> float:
     """Over anchors and views, one pair at a time."""
     found, apart = batch(), {(0, 1), (1, 2), (4, 5)} | ({(0, 5)} if "photo" in (anchors, others) else set())
-    form, bias = (loss.get_parameter(f"classifiers.{anchors}-{others}.{n}").detach() for n in ("form.weight", "bias"))
+    of_pair = loss.get_submodule(f"discriminators.{anchors}-{others}").state_dict()
     losses = []
     for view, a in enumerate(found.views[anchors]):
         b = found.views[others][min(view, len(found.views[others]) - 1)]
 
         def chance(i: int, j: int, a: torch.Tensor = a, b: torch.Tensor = b) -> float:
-            return float(torch.sigmoid((form @ (a[i] / a[i].norm())) @ (b[j] / b[j].norm()) + bias))
+            hidden = (of_pair["hidden.weight"] @ torch.cat([a[i], b[j]]) + of_pair["hidden.bias"]).clamp(min=0)
+            return float(torch.sigmoid(of_pair["logit.weight"] @ hidden + of_pair["logit.bias"]))
 
         for i in range(6):
             here = [j for j in range(6) if found.present[anchors][i] and found.present[others][j] and j != i]

@@ -17,6 +17,7 @@ from modalities.sensor.resnet import ResNet
 from modalities.sensor.stream import SensorStream
 from modalities.spec import Signal
 from pipeline.errors import ConfigError
+from pipeline.objectives.consistency import Consistency
 from pipeline.objectives.forecasting import Forecasting
 from pipeline.objectives.intra import IntraSample
 from pipeline.objectives.masked import Masked
@@ -43,7 +44,8 @@ HIDING: list[ObjectiveConfig] = [
     Forecasting(projection=HEAD, normalize_patches=True, streams=("b",)),
 ]
 TELLING = Transformations(projection=HEAD, transforms=("negation", "reversal", "rotation"))
-OWN = [*HIDING, TELLING]
+BESIDE = Consistency(projection=HEAD)
+OWN = [*HIDING, TELLING, BESIDE]
 CONFIG = LONGER.model_copy(update={"epochs": 1})
 ENCODERS = {
     "a": PatchTransformer(patch=4, width=16, depth=1, heads=2, features=12, dropout=0.1),
@@ -132,7 +134,7 @@ def test_other_objectives_keep_their_views() -> None:
 
     assert {name for name in found if name not in expected} == {
         f"{key}/{of}" for of in ("masked/a", "masked/b", "forecasting/b") for key in ("z", "patches", "asked")
-    } | {"z/transformations/a", "z/transformations/b"}
+    } | {f"z/{of}/{stream}" for of in ("transformations", "consistency") for stream in ENCODERS}
     assert all(found[name].equal(value) for name, value in expected.items())
 
 
@@ -208,6 +210,26 @@ def test_a_signal_is_compared_with_every_transform_of_itself() -> None:
     assert found.shape == (8, 4, HEAD.dim)
     torch.testing.assert_close(found[:, 0], head(encoder(signal).pooled))
     torch.testing.assert_close(found[:, 1], head(encoder(negated).pooled))
+
+
+def test_a_signal_stands_beside_an_augmented_view_of_itself() -> None:
+    batch, task = read(np.arange(8)), pretraining([BESIDE])
+    task.module.eval()
+    found = task.outputs(batch, epoch=3)["z/consistency/a"]
+    encoder, head = task.module.encoders["a"], task.module.projectors["consistency"]["a"]  # type: ignore[index]
+    draws = Draws.keyed(batch.idx, seed=0, purpose="view/consistency/a", epoch=3, view=1)
+    augmented = task.augments["a"](batch.signals["a"], draws)
+
+    assert found.shape == (8, 2, HEAD.dim)
+    torch.testing.assert_close(found[:, 0], head(encoder(batch.signals["a"]).pooled))
+    torch.testing.assert_close(found[:, 1], head(encoder(augmented).pooled))
+    assert not torch.allclose(found[:, 0], found[:, 1], atol=1e-3)
+
+
+def test_what_stands_beside_augmented_views_is_watched_for_collapse() -> None:
+    task, batch = pretraining([BESIDE]), read(np.arange(8))
+
+    assert {name.split("/")[0] for name in task.monitors(task.outputs(batch, epoch=0), step=0)} == {"a", "b"}
 
 
 def test_targets_are_exact_in_any_precision() -> None:
