@@ -7,15 +7,19 @@ from jobs.configs import Recipe
 from pipeline.data.index import Index
 from pipeline.data.manifest import Manifest
 from pipeline.data.split import SPLITS
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError
 
 
 def check_columns(recipe: Recipe, manifest: Manifest, index: Index) -> None:
-    """Raises DataError where the data set lacks what the later stages need, before hours were spent on the first."""
+    """Raises DataError where the data set lacks what the later stages need, before hours were spent on the first.
+
+    And ConfigError for a step label of a stream that takes no part.
+    """
     for key, name, known in (
         ("label", recipe.label, manifest.labels),
         ("subject", recipe.subject, index.groups),
         *((key, target, manifest.labels) for key, target in recipe.label_targets()),
+        *(("sequence.targets", target, manifest.step_labels) for target in recipe.step_targets()),
     ):
         if name is not None and name not in known:
             raise DataError(
@@ -34,6 +38,16 @@ def check_columns(recipe: Recipe, manifest: Manifest, index: Index) -> None:
             got=list(manifest.labels[recipe.label]),
             fix="set label: null, or label more",
         )
+    for target in recipe.step_targets():
+        if (stream := manifest.step_labels[target].stream) not in recipe.streams:
+            raise ConfigError(
+                f"step label {target} belongs to a stream that the recipe leaves out",
+                code="CONFIG_STREAM",
+                field="sequence.targets",
+                expected=stream,
+                got=sorted(recipe.streams),
+                fix=f"add {stream} to streams, or leave {target} out",
+            )
 
 
 def show_dataset(recipe: Recipe, manifest: Manifest, index: Index, console: Console) -> None:

@@ -9,9 +9,7 @@ import pytest
 from jobs._console import Console
 from jobs._run_folder import numbers
 from jobs._sequence_table import show_sequence
-from jobs.assemble import open_dataset
 from jobs.report import report
-from jobs.sequence import sequence_rows
 from jobs.verify import verify
 from pipeline.errors import ConfigError, DataError, Problems
 from pipeline.evaluate.sequence_lines import sequence_lines
@@ -49,9 +47,8 @@ def test_steps_are_probed_beside_the_controls(tmp_path: Path) -> None:
     assert "F1@25" in shown.getvalue()
 
     others = ["streams={photo: {kind: image}, note: {kind: text}}", "subsets=null", "sequence.targets=[gesture]"]
-    dataset = open_dataset(tmp_path / "run" / "data")
     with pytest.raises(ConfigError, match="a stream that the recipe leaves out"):
-        sequence_rows(context_of(tmp_path / "run", *STEPS, *others), dataset, dataset)
+        finish(context_of(tmp_path / "run", *STEPS, *others), "ingest")
 
 
 def test_targets_are_step_labels_beside_a_label(tmp_path: Path) -> None:
@@ -61,9 +58,9 @@ def test_targets_are_step_labels_beside_a_label(tmp_path: Path) -> None:
         context_of(tmp_path, *STEPS, "sequence.targets=[gesture]", "label=null")
 
 
-def test_a_data_set_without_step_labels_says_so(folder: Path) -> None:
-    context = context_of(folder, "data.ingest=null", "sequence.targets=[gesture]")
-    dataset = open_dataset(folder / "data")
+@pytest.mark.parametrize("stage", ["ingest", "pretrain", "probe"])
+def test_a_data_set_without_step_labels_is_refused_before_pretraining(folder: Path, stage: str) -> None:
+    context = context_of(folder, "data.ingest=null", "data.generate=null", "sequence.targets=[gesture]")
 
-    with pytest.raises(DataError, match="no step label 'gesture'"):
-        sequence_rows(context, dataset, dataset)
+    with pytest.raises(DataError, match=r"the data set has no sequence\.targets 'gesture'"):
+        finish(context, stage)
