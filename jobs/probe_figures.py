@@ -13,6 +13,7 @@ from jobs.configs import Recipe
 from jobs.multi_label import multi_label_tasks
 from jobs.regression import regression_tasks
 from jobs.sample_groups import sample_groups
+from jobs.sequence import StepTables, sequence_rows
 from jobs.surroundings import relations_of
 from pipeline.evaluate.cluster_agreement import Column, group_column, label_column
 from pipeline.evaluate.cluster_study import ClusterStudy, study_clusters
@@ -26,6 +27,7 @@ from pipeline.evaluate.probe import ProbeRow, ProbeTask
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, read_pseudo_labels
 from pipeline.evaluate.regression import RegressionRow, regression_probe
 from pipeline.evaluate.relation_recovery import Recoveries, recover, recovery_metrics
+from pipeline.evaluate.sequence_probe import SequenceRow
 from pipeline.evaluate.strongest_control import gains, target_gains
 
 Rows = NDArray[np.int64]
@@ -34,24 +36,26 @@ Matrix = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ProbeFigures:
-    """rows: of the label. targets: of what is predicted beside it. gains: over the strongest controls. study: what
-    pseudo-labels follow. recoveries: of the recipe's relations."""
+    """rows: of the label. targets: of what is predicted beside it. sequences: of single steps. gains: over the
+    strongest controls. study: what pseudo-labels follow. recoveries: of the recipe's relations."""
 
     rows: list[ProbeRow]
     targets: list[RegressionRow | MultiLabelRow]
+    sequences: list[SequenceRow]
     gains: list[Gain]
     study: ClusterStudy
     recoveries: Recoveries
 
     def metrics(self) -> dict[str, float]:
         """Flat names for tracking."""
-        found = {
-            name: value for row in [*self.rows, *self.targets, *self.gains] for name, value in row.metrics().items()
-        }
+        rows = [*self.rows, *self.targets, *self.sequences, *self.gains]
+        found = {name: value for row in rows for name, value in row.metrics().items()}
         return {**found, **self.study.metrics(), **recovery_metrics(self.recoveries)}
 
 
-def probe_figures(recipe: Recipe, dataset: Dataset, folder: RunFolder, tables: Mapping[str, Features]) -> ProbeFigures:
+def probe_figures(
+    recipe: Recipe, dataset: Dataset, folder: RunFolder, tables: Mapping[str, Features], steps: StepTables
+) -> ProbeFigures:
     """Of the trained encoders' features (`probe`) and those of the controls, by source."""
     task = None if recipe.label is None else probe_task(recipe, dataset)
     numbers, tagged = regression_tasks(recipe, dataset), multi_label_tasks(recipe, dataset)
@@ -72,7 +76,7 @@ def probe_figures(recipe: Recipe, dataset: Dataset, folder: RunFolder, tables: M
     fused = fuse(tables["probe"], list(recipe.streams), train=train)
     study = pseudo_label_study(recipe, dataset, pseudo_labels_of(folder, dataset), fused)
     recoveries = _recovered(recipe, dataset, {name: tables[name] for name in ("probe", "random_init")})
-    return ProbeFigures(rows, targets, gained, study, recoveries)
+    return ProbeFigures(rows, targets, sequence_rows(recipe, dataset, steps), gained, study, recoveries)
 
 
 def probe_task(recipe: Recipe, dataset: Dataset) -> ProbeTask:

@@ -1,14 +1,17 @@
 """Labels of single steps of a tiny run, from planted files to the report; targets that are none are refused."""
 
 import io
+import shutil
 from pathlib import Path
 from typing import cast
 
 import pytest
+from pydantic import JsonValue
 
 from jobs._console import Console
 from jobs._run_folder import numbers
 from jobs._sequence_table import show_sequence
+from jobs.evaluate import evaluate
 from jobs.report import report
 from jobs.verify import verify
 from pipeline.errors import ConfigError, DataError, Problems
@@ -40,6 +43,11 @@ def test_steps_are_probed_beside_the_controls(tmp_path: Path) -> None:
         for score in ("f1_macro", "edit", "f1_at_10", "f1_at_25", "f1_at_50"):
             assert 0 <= metrics[f"{prefix}/{score}"] <= 1
         assert metrics[f"{prefix}/f1_macro"] > 0.2, "five classes: a probe that reads nothing names the rest alone"
+    shutil.rmtree(context.folder.path / "pretrain" / "checkpoints")
+    found = evaluate(context)
+    own = {name: value for name, value in metrics.items() if name.startswith("sequence/")}
+    assert {name: numbers(cast(dict[str, JsonValue], found["metrics"]))[f"evaluate/{name}"] for name in own} == own
+    assert (found["reproduced"], found["differing"]) == (len(metrics), [])
     assert verify(str(tmp_path / "run" / "data"), workers=1)["status"] == "finished"
     report(context)
     assert "<h2>Steps" in (tmp_path / "run" / "report.html").read_text()
