@@ -25,8 +25,8 @@ from pipeline.evaluate.classifier_metrics import classifier_metrics
 from pipeline.evaluate.finetune import Classification, Supervision
 from pipeline.evaluate.finetune_config import FinetuneConfig
 from pipeline.evaluate.gain import Gain, paired
+from pipeline.evaluate.group_intervals import group_interval
 from pipeline.evaluate.results import FUSED
-from pipeline.evaluate.scores import group_interval
 from pipeline.evaluate.temperature import fit_temperature
 from pipeline.evaluate.weights import load_weights
 from pipeline.heads.spec import Attribute

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from modalities.draws import derive_seed
 from pipeline.evaluate.fitted_fusion import Standardisation
+from pipeline.evaluate.group_intervals import Interval, group_interval
 from pipeline.evaluate.labelled import Labelled
 from pipeline.evaluate.linear_probe import fit_linear
 from pipeline.evaluate.probe_config import ProbeConfig
-from pipeline.evaluate.scores import group_resamples, percentile_interval
 from pipeline.evaluate.segment_scores import SequenceScorer, SequenceScores
 from pipeline.evaluate.sequence_config import SequenceConfig
 from pipeline.evaluate.sequence_task import Rows, SequenceTask, leading_samples, position_classes
@@ -48,7 +48,7 @@ class SequenceRow:
     num_samples: int
     num_positions: int
     scores: SequenceScores
-    interval: tuple[float, float] | None
+    interval: Interval | None
     chosen: float
     validated: bool
 
@@ -109,7 +109,9 @@ def sequence_probe(
             num_samples=fit.num_samples,
             num_positions=fit.num_positions,
             scores=scorer.scores(),
-            interval=_interval(scorer, groups, seed=seed),
+            interval=group_interval(
+                scorer.right, groups, weights=scorer.steps, rng=np.random.default_rng(derive_seed(seed, "interval"))
+            ),
             chosen=fit.chosen,
             validated=fit.validated,
         )
@@ -158,13 +160,3 @@ def _scored(
     if not groups:
         raise task.unlabelled()
     return scorers, np.array(groups, np.str_)
-
-
-def _interval(scorer: SequenceScorer, groups: NDArray[np.str_], *, seed: int) -> tuple[float, float] | None:
-    """Of the frame accuracy: whole groups are drawn with replacement."""
-    found = group_resamples(groups, rng=np.random.default_rng(derive_seed(seed, "interval")))
-    if found is None:
-        return None
-    member, times = found
-    right, size = np.bincount(member, weights=scorer.right), np.bincount(member, weights=scorer.steps)
-    return percentile_interval(times @ right / (times @ size))
