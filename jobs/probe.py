@@ -80,15 +80,14 @@ def probe(context: Context) -> Result:
     if task is not None:
         audit_texts(recipe, dataset, task, tables["features"])
     figures = probe_figures(recipe, dataset, context.folder, tables, steps)
-    fused = fuse(tables["probe"], list(recipe.streams), train=dataset.index.rows("train"))
     of_label: Result = {}
     drawn: Result = {}
     if task is not None:
         scores = sample_scores(figures.rows, task, dataset.index.key)
         write_sample_scores(scores, context.folder.stage("probe") / SAMPLE_SCORES_NAME)
-        drawn = _drawn(recipe, dataset, task, fused, figures.rows)
+        drawn = _drawn(recipe, dataset, task, figures.fused, figures.rows)
         of_label = {"chance": _chance(task), "classes": list(dataset.manifest.labels[str(recipe.label)])}
-    _draw(context, dataset, fused, figures.study, drawn=drawn)
+    _draw(context, dataset, figures.fused, figures.study, drawn=drawn)
     return {
         **of_label,
         "warnings": [
