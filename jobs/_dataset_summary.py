@@ -4,6 +4,7 @@ import numpy as np
 
 from jobs._console import Console
 from jobs.configs import Recipe
+from jobs.step_labels import labelled_stream
 from pipeline.data.index import Index
 from pipeline.data.manifest import Manifest
 from pipeline.data.split import SPLITS
@@ -11,7 +12,10 @@ from pipeline.errors import DataError
 
 
 def check_columns(recipe: Recipe, manifest: Manifest, index: Index) -> None:
-    """Raises DataError where the data set lacks what the later stages need, before hours were spent on the first."""
+    """Raises DataError where the data set lacks what the later stages need, before hours were spent on the first.
+
+    And ConfigError for a step label of a stream that takes no part.
+    """
     for key, name, known in (
         ("label", recipe.label, manifest.labels),
         ("subject", recipe.subject, index.groups),
@@ -34,6 +38,8 @@ def check_columns(recipe: Recipe, manifest: Manifest, index: Index) -> None:
             got=list(manifest.labels[recipe.label]),
             fix="set label: null, or label more",
         )
+    for key, name in recipe.step_labels():
+        labelled_stream(manifest.step_labels, name, recipe.streams, field=key)
 
 
 def show_dataset(recipe: Recipe, manifest: Manifest, index: Index, console: Console) -> None:

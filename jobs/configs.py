@@ -183,6 +183,16 @@ class Recipe(Config):
         asked = {"regression": self.regression, "multi_label": self.multi_label}
         return [(f"{name}.targets", target) for name, config in asked.items() if config for target in config.targets]
 
+    def step_targets(self) -> tuple[str, ...]:
+        """Step labels that are predicted."""
+        return () if self.sequence is None else self.sequence.targets
+
+    def step_labels(self) -> list[tuple[str, str]]:
+        """(key, step label) of what is predicted of single steps, or learned from."""
+        steps_of = None if self.finetune is None else self.finetune.head.steps_of
+        learned = [] if steps_of is None else [("finetune.head.step_label", steps_of)]
+        return [*(("sequence.targets", target) for target in self.step_targets()), *learned]
+
     def probed_subsets(self) -> list[tuple[str, ...]]:
         """Stream combinations in report order; the last is every stream (`fused`)."""
         every = tuple(self.streams)
@@ -214,12 +224,9 @@ class Recipe(Config):
     def _ingested_columns(self) -> "Recipe":
         if (ingest := self.data.ingest) is None:
             return self
-        phases = () if self.sequence is None else self.sequence.targets
-        steps_of = None if self.finetune is None else self.finetune.head.steps_of
         for key, name, where, known in (
             *((key, target, "labels", ingest.labels) for key, target in self.label_targets()),
-            *(("sequence.targets", target, "step_labels", ingest.step_labels) for target in phases),
-            ("finetune.head.step_label", steps_of, "step_labels", ingest.step_labels),
+            *((key, name, "step_labels", ingest.step_labels) for key, name in self.step_labels()),
             ("label", self.label, "labels", ingest.labels),
             ("subject", self.subject, "groups", ingest.groups),
             ("evaluate.session", self.evaluate.session, "groups", ingest.groups),

@@ -14,7 +14,7 @@ from jobs.configs import Recipe
 from jobs.probe_figures import probe_figures
 from jobs.sample_groups import sample_groups
 from jobs.stages import Context
-from jobs.stored_tables import stored_tables
+from jobs.stored_tables import stored_step_tables, stored_tables
 from pipeline.data.index import Index
 from pipeline.evaluate.evaluation import Evaluator
 from pipeline.evaluate.evaluation_task import Codes, EvaluationTask, group_codes
@@ -30,9 +30,9 @@ def evaluate(context: Context) -> Result:
     if not recipe.is_probed:
         return {"skipped": "the recipe has no label", "metrics": {}}
     torch.set_num_threads(max(1, recipe.pretrain.threads * recipe.pretrain.workers))
-    tables = stored_tables(context.folder)
+    tables, steps = stored_tables(context.folder), stored_step_tables(context.folder, recipe.step_targets())
     dataset = open_dataset(source_of(recipe), recipe.aliases)
-    again = probe_figures(recipe, dataset, context.folder, tables).metrics()
+    again = probe_figures(recipe, dataset, context.folder, tables, steps).metrics()
     task = _task(recipe, dataset)
     evaluator = Evaluator(task, recipe.probed_subsets(), recipe.evaluate, recipe.seed)
     found = evaluator.evaluate(tables)

@@ -27,8 +27,8 @@ from pipeline.evaluate.classifier_metrics import classifier_metrics
 from pipeline.evaluate.finetune import Classification, StepClasses, Supervision
 from pipeline.evaluate.finetune_config import FinetuneConfig
 from pipeline.evaluate.gain import Gain, paired
+from pipeline.evaluate.group_intervals import group_interval
 from pipeline.evaluate.results import FUSED
-from pipeline.evaluate.scores import group_interval
 from pipeline.evaluate.temperature import fit_temperature
 from pipeline.evaluate.weights import load_weights
 from pipeline.heads.spec import Attribute
@@ -182,7 +182,7 @@ def classification(context: Context, dataset: Dataset, loss: ClassLoss, *, block
 
 
 def _steps(recipe: Recipe, dataset: Dataset, label: str, modalities: Mapping[str, Modality]) -> StepClasses:
-    stream = labelled_stream(dataset, label, _streams(recipe), field="finetune.head.step_label")
+    stream = labelled_stream(dataset.manifest.step_labels, label, _streams(recipe), field="finetune.head.step_label")
     classes = dataset.manifest.step_labels[label].classes
     return StepClasses(label, stream, len(classes), time_patching(modalities[stream].encoder, stream).steps)
 

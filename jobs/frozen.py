@@ -1,6 +1,7 @@
 """Frozen encoders of a recipe, and the feature tables they and the hand-made control give."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,14 @@ from pipeline.types import Batch
 
 BATCH = 256
 _FITTED = 1024  # training samples that MiniRocket takes its biases from
+
+
+@dataclass(frozen=True)
+class FrozenEncoders:
+    """Encoders in evaluation mode, and the data set as they read it."""
+
+    encoders: nn.ModuleDict
+    dataset: Dataset
 
 
 def encoders_of(recipe: Recipe, dataset: Dataset, tensors: dict[str, torch.Tensor] | None) -> nn.ModuleDict:

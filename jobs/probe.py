@@ -11,10 +11,16 @@ from sklearn.manifold import TSNE
 
 from jobs._console import Console
 from jobs._dataset_summary import check_columns
-from jobs._run_folder import write_json
+from jobs._run_folder import RunFolder, write_json
 from jobs.assemble import Dataset, open_dataset, source_of
 from jobs.configs import Recipe
-from jobs.frozen import encoded_features, encoders_of, handmade_features, mini_rocket_features
+from jobs.frozen import (
+    FrozenEncoders,
+    encoded_features,
+    encoders_of,
+    handmade_features,
+    mini_rocket_features,
+)
 from jobs.leak_audit import audit_near_copies, audit_pretraining, audit_splits, audit_texts, warn_of_metadata
 from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.probe_figures import (
@@ -25,9 +31,9 @@ from jobs.probe_figures import (
     pseudo_labels_of,
     pseudo_labels_path,
 )
-from jobs.sequence import sequence_rows
 from jobs.stages import Context
-from jobs.stored_tables import TABLES, recorded_makers
+from jobs.step_tables import write_step_tables
+from jobs.stored_tables import TABLES, recorded_makers, recorded_step_makers
 from jobs.transfer import transfer
 from pipeline.evaluate.cluster_study import ClusterStudy
 from pipeline.evaluate.features import Features
@@ -63,22 +69,25 @@ def probe(context: Context) -> Result:
     unchecked = audit_pretraining(recipe, dataset, pretraining_of(recipe, context.folder))
     moved = transfer(recipe, context.folder, dataset)
     moved.show(Console())
-    tables = _tables(context, dataset, moved.dataset)
+    trained = FrozenEncoders(
+        encoders_of(recipe, moved.dataset, pretrained_encoders(recipe, context.folder)), moved.dataset
+    )
+    untrained = FrozenEncoders(encoders_of(recipe, dataset, None), dataset)
+    tables = _tables(recipe, context.folder, trained=trained, untrained=untrained)
+    steps = write_step_tables(recipe, context.folder, trained=trained, untrained=untrained)
     audit_near_copies(recipe, dataset, tables["features"])
     task = None if recipe.label is None else probe_task(recipe, dataset)
     if task is not None:
         audit_texts(recipe, dataset, task, tables["features"])
-    figures = probe_figures(recipe, dataset, context.folder, tables)
-    sequences = sequence_rows(context, dataset, moved.dataset)
-    fused = fuse(tables["probe"], list(recipe.streams), train=dataset.index.rows("train"))
+    figures = probe_figures(recipe, dataset, context.folder, tables, steps)
     of_label: Result = {}
     drawn: Result = {}
     if task is not None:
         scores = sample_scores(figures.rows, task, dataset.index.key)
         write_sample_scores(scores, context.folder.stage("probe") / SAMPLE_SCORES_NAME)
-        drawn = _drawn(recipe, dataset, task, fused, figures.rows)
+        drawn = _drawn(recipe, dataset, task, figures.fused, figures.rows)
         of_label = {"chance": _chance(task), "classes": list(dataset.manifest.labels[str(recipe.label)])}
-    _draw(context, dataset, fused, figures.study, drawn=drawn)
+    _draw(context, dataset, figures.fused, figures.study, drawn=drawn)
     return {
         **of_label,
         "warnings": [
@@ -90,8 +99,9 @@ def probe(context: Context) -> Result:
         "gains": [gain.model_dump() for gain in figures.gains],
         "recovery": {name: {s: r.model_dump() for s, r in by.items()} for name, by in figures.recoveries.items()},
         "tables": recorded_makers(context.folder, tables),
+        "step_tables": recorded_step_makers(steps),
         "channels": {name: {key: [*names] for key, names in found.items()} for name, found in moved.channels.items()},
-        "metrics": {**figures.metrics(), **{n: v for row in sequences for n, v in row.metrics().items()}},
+        "metrics": {**figures.metrics()},
     }
 
 
@@ -107,18 +117,18 @@ def _without_label(context: Context, dataset: Dataset) -> Result:
     return {"skipped": _NOTHING, "warnings": [*warnings], "metrics": {**metrics}}
 
 
-def _tables(context: Context, dataset: Dataset, moved: Dataset) -> dict[str, Features]:
-    """moved: as the pretrained encoders read the data set; the controls read everything in it."""
-    recipe, folder = context.recipe, context.folder.stage("probe")
-    trained = encoders_of(recipe, moved, pretrained_encoders(recipe, context.folder))
-    untrained = encoders_of(recipe, dataset, None)
+def _tables(
+    recipe: Recipe, folder: RunFolder, *, trained: FrozenEncoders, untrained: FrozenEncoders
+) -> dict[str, Features]:
+    """Of encoders and controls; these read everything in the data set, as the untrained encoders do."""
+    dataset, stage = untrained.dataset, folder.stage("probe")
     tables = {
-        "probe": encoded_features(trained, moved, path=folder / TABLES["probe"]),
-        "random_init": encoded_features(untrained, dataset, path=folder / TABLES["random_init"]),
-        "features": handmade_features(recipe, dataset, path=folder / TABLES["features"]),
+        "probe": encoded_features(trained.encoders, trained.dataset, path=stage / TABLES["probe"]),
+        "random_init": encoded_features(untrained.encoders, dataset, path=stage / TABLES["random_init"]),
+        "features": handmade_features(recipe, dataset, path=stage / TABLES["features"]),
     }
     if (config := recipe.probe.mini_rocket) is not None:
-        path = folder / TABLES["mini_rocket"]
+        path = stage / TABLES["mini_rocket"]
         tables["mini_rocket"] = mini_rocket_features(recipe, dataset, config, tables["features"], path=path)
     return tables
 

@@ -13,12 +13,12 @@ from jobs.configs import Recipe
 from jobs.multi_label import multi_label_tasks
 from jobs.regression import regression_tasks
 from jobs.sample_groups import sample_groups
+from jobs.sequence import StepTables, sequence_rows
 from jobs.surroundings import relations_of
 from pipeline.evaluate.cluster_agreement import Column, group_column, label_column
 from pipeline.evaluate.cluster_study import ClusterStudy, study_clusters
 from pipeline.evaluate.controls import probe_inputs, probe_rows
 from pipeline.evaluate.features import Features
-from pipeline.evaluate.fusion import fuse
 from pipeline.evaluate.gain import Gain
 from pipeline.evaluate.metadata import metadata_features
 from pipeline.evaluate.multi_label import MultiLabelRow, multi_label_probe
@@ -26,6 +26,8 @@ from pipeline.evaluate.probe import ProbeRow, ProbeTask
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, read_pseudo_labels
 from pipeline.evaluate.regression import RegressionRow, regression_probe
 from pipeline.evaluate.relation_recovery import Recoveries, recover, recovery_metrics
+from pipeline.evaluate.results import FUSED
+from pipeline.evaluate.sequence_probe import SequenceRow
 from pipeline.evaluate.strongest_control import gains, target_gains
 
 Rows = NDArray[np.int64]
@@ -34,31 +36,38 @@ Matrix = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ProbeFigures:
-    """rows: of the label. targets: of what is predicted beside it. gains: over the strongest controls. study: what
-    pseudo-labels follow. recoveries: of the recipe's relations."""
+    """rows: of the label. targets: of what is predicted beside it. sequences: of single steps. gains: over the
+    strongest controls. study: what pseudo-labels follow. recoveries: of the recipe's relations. fused: (N, D) learned
+    features, all streams side by side."""
 
     rows: list[ProbeRow]
     targets: list[RegressionRow | MultiLabelRow]
+    sequences: list[SequenceRow]
     gains: list[Gain]
     study: ClusterStudy
     recoveries: Recoveries
+    fused: Matrix
 
     def metrics(self) -> dict[str, float]:
         """Flat names for tracking."""
-        found = {
-            name: value for row in [*self.rows, *self.targets, *self.gains] for name, value in row.metrics().items()
-        }
+        rows = [*self.rows, *self.targets, *self.sequences, *self.gains]
+        found = {name: value for row in rows for name, value in row.metrics().items()}
         return {**found, **self.study.metrics(), **recovery_metrics(self.recoveries)}
 
 
-def probe_figures(recipe: Recipe, dataset: Dataset, folder: RunFolder, tables: Mapping[str, Features]) -> ProbeFigures:
+def probe_figures(
+    recipe: Recipe, dataset: Dataset, folder: RunFolder, tables: Mapping[str, Features], steps: StepTables
+) -> ProbeFigures:
     """Of the trained encoders' features (`probe`) and those of the controls, by source."""
     task = None if recipe.label is None else probe_task(recipe, dataset)
     numbers, tagged = regression_tasks(recipe, dataset), multi_label_tasks(recipe, dataset)
     rows: list[ProbeRow] = []
     targets: list[RegressionRow | MultiLabelRow] = []
+    fused: dict[str, Matrix] = {}
     config, seed, train = recipe.probe, recipe.seed, dataset.index.rows("train")
     for given in probe_inputs(tables, _metadata(recipe, dataset, train), recipe.probed_subsets(), train=train):
+        if given.subset == FUSED and given.source in {"probe", "random_init"}:
+            fused[given.source] = given.x
         rows += [] if task is None else probe_rows(given, task, config=config, seed=seed)
         if (ridge := recipe.regression) is not None:
             for each in numbers:
@@ -69,10 +78,9 @@ def probe_figures(recipe: Recipe, dataset: Dataset, folder: RunFolder, tables: M
     for each in (*numbers, *tagged):
         own = [row for row in targets if (row.kind, row.target) == (each.kind, each.name)]
         gained += target_gains(own, each.groups[each.labelled_test()], seed=seed)
-    fused = fuse(tables["probe"], list(recipe.streams), train=train)
-    study = pseudo_label_study(recipe, dataset, pseudo_labels_of(folder, dataset), fused)
-    recoveries = _recovered(recipe, dataset, {name: tables[name] for name in ("probe", "random_init")})
-    return ProbeFigures(rows, targets, gained, study, recoveries)
+    study = pseudo_label_study(recipe, dataset, pseudo_labels_of(folder, dataset), fused["probe"])
+    sequences, recoveries = sequence_rows(recipe, dataset, steps), _recovered(recipe, dataset, fused)
+    return ProbeFigures(rows, targets, sequences, gained, study, recoveries, fused["probe"])
 
 
 def probe_task(recipe: Recipe, dataset: Dataset) -> ProbeTask:
@@ -94,11 +102,11 @@ def _metadata(recipe: Recipe, dataset: Dataset, train: Rows) -> Matrix:
     return metadata_features(groups, present, start_ns=index.start_ns, end_ns=index.end_ns, train=train)
 
 
-def _recovered(recipe: Recipe, dataset: Dataset, tables: Mapping[str, Features]) -> Recoveries:
+def _recovered(recipe: Recipe, dataset: Dataset, fused: Mapping[str, Matrix]) -> Recoveries:
     """Relations of training samples, by the features that the encoders they were trained with give of them."""
-    train, names = dataset.index.rows("train"), list(recipe.streams)
+    train = dataset.index.rows("train")
     relations = relations_of(recipe, dataset.index, dataset.manifest.labels, list(recipe.relations))
-    return recover(relations, {source: fuse(table, names, train=train)[train] for source, table in tables.items()})
+    return recover(relations, {source: x[train] for source, x in fused.items()})
 
 
 def pseudo_labels_of(folder: RunFolder, dataset: Dataset) -> PseudoLabels | None:

@@ -1,27 +1,28 @@
 """The stream that a step label of the data set belongs to, and the steps that positions of its encoder stand for."""
 
+from collections.abc import Collection, Mapping
+
 from torch import nn
 
-from jobs.assemble import Dataset
 from modalities.sensor.patching import TimePatching
 from modalities.spec import PatchEncoder
+from pipeline.data.manifest import StepLabelEntry
 from pipeline.errors import ConfigError, DataError
 
 
-def labelled_stream(dataset: Dataset, label: str, streams: list[str], *, field: str) -> str:
-    """field: key of the recipe that names the label, whose stream must be one of `streams`.
+def labelled_stream(known: Mapping[str, StepLabelEntry], label: str, streams: Collection[str], *, field: str) -> str:
+    """known: step labels of the data set. field: key of the recipe that names the label. streams: those that take part.
 
     Raises DataError where the data set has no such label, ConfigError where the stream takes no part.
     """
-    known = dataset.manifest.step_labels
     if label not in known:
         raise DataError(
-            f"the data set has no step label {label!r}",
+            f"the data set has no {field} {label!r}",
             code="DATA_FIELD",
             field=field,
             expected=sorted(known),
             got=label,
-            fix="ingest with step_labels, or leave it out",
+            fix=f"set {field} to one of these, or ingest with it",
         )
     stream = known[label].stream
     if stream not in streams:
@@ -31,7 +32,7 @@ def labelled_stream(dataset: Dataset, label: str, streams: list[str], *, field: 
             field=field,
             expected=stream,
             got=sorted(streams),
-            fix=f"add {stream} to streams",
+            fix=f"add {stream} to streams, or leave {label} out",
         )
     return stream
 

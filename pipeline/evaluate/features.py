@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.data.durable import durable_file
-from pipeline.errors import CheckpointError, DataError
+from pipeline.evaluate.feature_file import bad_features, check_maker, maker, maker_metadata, opened
 from pipeline.types import Batch
 
 Encode: TypeAlias = Callable[[Batch], Mapping[str, Tensor]]
-
-T = TypeVar("T")
-_HASH = b"kindred.encoder_hash"
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Features:
         found = np.minimum(np.searchsorted(self.idx, idx), len(self.idx) - 1)
         if (self.idx[found] != idx).any():
             missing = idx[self.idx[found] != idx]
-            raise _bad(f"{len(missing)} samples have no features", got=f"idx {int(missing[0])}")
+            raise bad_features(f"{len(missing)} samples have no features", got=f"idx {int(missing[0])}")
         return found
 
 
@@ -58,7 +55,7 @@ def extract(batches: Iterable[Batch], encode: Encode) -> Features:
                 values.setdefault(name, []).append(rows.float().cpu().numpy() * seen[:, None])
                 present.setdefault(name, []).append(seen)
     if not idx:
-        raise _bad("no batches")
+        raise bad_features("no batches")
     order = np.argsort(np.concatenate(idx), kind="stable")
     features = Features(
         np.concatenate(idx)[order],
@@ -78,7 +75,7 @@ def write_features(
         flat = pa.array(np.ascontiguousarray(rows, dtype=np.float32).ravel())
         columns[f"{name}.values"] = pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])
         columns[f"{name}.present"] = pa.array(features.present[name])
-    table = pa.table(columns).replace_schema_metadata({_HASH: encoder_hash.encode()})
+    table = pa.table(columns).replace_schema_metadata(maker_metadata(encoder_hash))
     path.parent.mkdir(parents=True, exist_ok=True)
     with durable_file(path) as file:
         pq.write_table(table, file)
@@ -86,38 +83,16 @@ def write_features(
 
 def made_by(path: Path) -> str:
     """The `encoder_hash` a table was written with. Raises DataError where it is missing or damaged."""
-    return _maker(_opened(path, pq.read_schema))
+    return maker(opened(path, pq.read_schema))
 
 
 def read_features(path: Path, *, encoder_hash: str) -> Features:
     """Inverse of `write_features`. Raises CheckpointError for another encoder's table, DataError for a damaged one."""
-    table = _opened(path, pq.read_table)
-    found = _maker(table.schema)
-    if found != encoder_hash:
-        raise CheckpointError(
-            f"{path.name} holds features of another encoder or data set",
-            code="FEATURES_STALE",
-            field="encoder_hash",
-            expected=encoder_hash,
-            got=found,
-            fix="delete the file or compute the features again",
-        )
+    table = opened(path, pq.read_table)
+    check_maker(path, table.schema, encoder_hash=encoder_hash)
     features = _from_table(table, path)
     _check(features)
     return features
-
-
-def _opened(path: Path, read: Callable[[Path], T]) -> T:
-    try:
-        return read(path)
-    except FileNotFoundError as error:
-        raise _bad(f"{path.name} is missing", code="FEATURES_MISSING") from error
-    except (pa.ArrowException, OSError) as error:
-        raise _bad(f"{path.name} cannot be read: {error}") from error
-
-
-def _maker(schema: pa.Schema) -> str:
-    return (schema.metadata or {}).get(_HASH, b"").decode()
 
 
 def _from_table(table: pa.Table, path: Path) -> Features:
@@ -130,18 +105,14 @@ def _from_table(table: pa.Table, path: Path) -> Features:
             present[name] = table.column(f"{name}.present").to_numpy().astype(bool)
         return Features(table.column("idx").to_numpy().astype(np.int64), values, present)
     except (KeyError, AttributeError, ValueError) as error:
-        raise _bad(f"{path.name} is not a table of features: {error}") from error
+        raise bad_features(f"{path.name} is not a table of features: {error}") from error
 
 
 def _check(features: Features) -> None:
     steps = np.diff(features.idx)
     if (steps <= 0).any():
-        raise _bad("a sample occurs twice", got=f"idx {int(features.idx[1:][steps <= 0][0])}")
+        raise bad_features("a sample occurs twice", got=f"idx {int(features.idx[1:][steps <= 0][0])}")
     for name, rows in features.values.items():
         wrong = ~np.isfinite(rows).all(axis=1)
         if wrong.any():
-            raise _bad("features are not finite", field=name, got=f"idx {int(features.idx[wrong][0])}")
-
-
-def _bad(problem: str, *, code: str = "FEATURES", field: str = "features", got: str | None = None) -> DataError:
-    return DataError(problem, code=code, field=field, got=got, fix="compute the features again")
+            raise bad_features("features are not finite", field=name, got=f"idx {int(features.idx[wrong][0])}")

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from modalities.draws import derive_seed
 from pipeline.errors import DataError
 from pipeline.evaluate.controls import ProbeInput
+from pipeline.evaluate.group_intervals import Interval, group_interval
 from pipeline.evaluate.label_fractions import label_draws
 from pipeline.evaluate.labelled import Features, Rows
 from pipeline.evaluate.one_vs_rest import Tagged, TagPrediction, Tags, one_vs_rest_probe
 from pipeline.evaluate.probe_config import ProbeConfig
-from pipeline.evaluate.scores import group_interval
-from pipeline.evaluate.tag_scores import Interval, TagScores, exactly_right, f1_intervals, tag_scores
+from pipeline.evaluate.tag_scores import TagScores, exactly_right, tag_intervals, tag_scores
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,8 @@ def multi_label_probe(
 def _intervals(
     predictions: list[TagPrediction], test: Tagged, correct: NDArray[np.float64], *, seed: int
 ) -> dict[str, Interval]:
-    """By name of the score; average precision has none, for it is no sum over samples."""
+    """By name of the score."""
     rng = np.random.default_rng(derive_seed(seed, "interval"))
     exact = group_interval(correct, test.groups, rng=rng)
-    found = f1_intervals([p.probabilities for p in predictions], test.tags, test.groups, rng=rng)
-    if exact is None or found is None:
-        return {}
-    return {"f1_macro": found[0], "f1_micro": found[1], "subset_accuracy": exact}
+    found = tag_intervals([p.probabilities for p in predictions], test.tags, test.groups, rng=rng)
+    return found if exact is None else {**found, "subset_accuracy": exact}

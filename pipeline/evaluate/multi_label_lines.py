@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline.evaluate.group_intervals import Interval
 from pipeline.evaluate.target_metrics import by_target
 
 
 @dataclass(frozen=True)
 class MultiLabelFigure:
-    """Mean average precision, F1 and the share of sets that are right as a whole; low, high: 95 % of the macro F1."""
+    """Mean average precision, F1 and the share of sets that are right as a whole; intervals: 95 %, where there are
+    test groups enough."""
 
     map: float
+    map_interval: Interval | None
     f1_macro: float
-    low: float | None
-    high: float | None
+    f1_interval: Interval | None
     f1_micro: float
     subset_accuracy: float
 
@@ -37,5 +39,16 @@ def multi_label_lines(metrics: Mapping[str, float]) -> list[MultiLabelLine]:
 
 
 def _figure(values: Mapping[str, float]) -> MultiLabelFigure:
-    low, high = values.get("f1_macro_low"), values.get("f1_macro_high")
-    return MultiLabelFigure(values["map"], values["f1_macro"], low, high, values["f1_micro"], values["subset_accuracy"])
+    return MultiLabelFigure(
+        values["map"],
+        _interval(values, "map"),
+        values["f1_macro"],
+        _interval(values, "f1_macro"),
+        values["f1_micro"],
+        values["subset_accuracy"],
+    )
+
+
+def _interval(values: Mapping[str, float], name: str) -> Interval | None:
+    low, high = values.get(f"{name}_low"), values.get(f"{name}_high")
+    return None if low is None or high is None else (low, high)

@@ -7,6 +7,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.evaluate.group_intervals import group_interval
+
 _EXACT = 14
 """Groups up to which every assignment of signs is tried (16,384)."""
 
@@ -36,15 +38,13 @@ def paired_difference(
     as well have the other sign (Fisher 1935; exact up to 14 groups, else `resamples` random assignments with the
     observed one among them, so that no p-value is 0).
     """
-    names, member = np.unique(groups, return_inverse=True)
-    sizes = np.bincount(member)
-    sums = np.bincount(member, weights=first.astype(np.float64) - second).astype(np.float64)
-    difference = float(sums.sum() / sizes.sum())
-    if len(names) < 2:
+    differences = first.astype(np.float64) - second
+    sums = np.bincount(np.unique(groups, return_inverse=True)[1], weights=differences).astype(np.float64)
+    difference = float(sums.sum() / len(differences))
+    interval = group_interval(differences, groups, rng=rng, resamples=resamples)
+    if interval is None:
         return PairedDifference(difference)
-    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    low, high = np.quantile(times @ sums / (times @ sizes), [0.025, 0.975])
-    return PairedDifference(difference, float(low), float(high), _sign_flips(sums, rng, resamples))
+    return PairedDifference(difference, *interval, _sign_flips(sums, rng, resamples))
 
 
 def _sign_flips(sums: NDArray[np.float64], rng: np.random.Generator, resamples: int) -> float:

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from modalities.draws import derive_seed
 from pipeline.errors import DataError
+from pipeline.evaluate.group_intervals import group_interval
 from pipeline.evaluate.label_fractions import LabelDraw, label_draws
 from pipeline.evaluate.labelled import Features, Labelled, Prediction, Rows
 from pipeline.evaluate.linear_probe import linear_probe
 from pipeline.evaluate.neighbours import knn_probe
 from pipeline.evaluate.probe_config import Method, ProbeConfig
 from pipeline.evaluate.probe_row import ProbeRow
-from pipeline.evaluate.scores import group_interval, score
+from pipeline.evaluate.scores import score
 
 __all__ = ["ProbeConfig", "ProbeRow", "ProbeTask", "probe"]
 

@@ -16,14 +16,13 @@ from torchmetrics.functional import mean_absolute_error, r2_score
 from modalities.draws import derive_seed
 from pipeline.errors import DataError
 from pipeline.evaluate.controls import ProbeInput
+from pipeline.evaluate.group_intervals import Interval, group_interval, group_resamples, percentile_interval
 from pipeline.evaluate.label_fractions import label_draws
 from pipeline.evaluate.probe_config import ProbeConfig
 from pipeline.evaluate.regression_config import RegressionConfig
 from pipeline.evaluate.ridge import Features, Targets, Values, choose_alpha, ridge_path
-from pipeline.evaluate.scores import group_resamples, percentile_interval
 
 Rows = NDArray[np.int64]
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -133,14 +132,14 @@ def regression_probe(
 
 def _intervals(predicted: list[Values], test: Targets, *, seed: int) -> tuple[Interval | None, Interval | None]:
     """Of R2 and MAE, over whole test groups drawn with replacement; errors are means over label draws."""
-    found = group_resamples(test.groups, rng=np.random.default_rng(derive_seed(seed, "interval")))
+    own, errors = derive_seed(seed, "interval"), np.stack(predicted) - test.y
+    mae = group_interval(np.abs(errors).mean(axis=0), test.groups, rng=np.random.default_rng(own))
+    found = group_resamples(test.groups, rng=np.random.default_rng(own))
     if found is None:
-        return None, None
+        return None, mae
     member, times = found
-    errors = np.stack(predicted) - test.y
-    columns = (np.ones(len(test.y)), test.y, test.y**2, (errors**2).mean(axis=0), np.abs(errors).mean(axis=0))
-    count, first, second, squared, absolute = (times @ np.bincount(member, weights=column) for column in columns)
+    columns = (np.ones(len(test.y)), test.y, test.y**2, (errors**2).mean(axis=0))
+    count, first, second, squared = (times @ np.bincount(member, weights=column) for column in columns)
     total = second - first**2 / count
     varied = total > 1e-9 * second  # a draw of groups that all have one number has no R2
-    r2 = percentile_interval(1 - squared[varied] / total[varied]) if varied.any() else None
-    return r2, percentile_interval(absolute / count)
+    return percentile_interval(1 - squared[varied] / total[varied]) if varied.any() else None, mae

@@ -9,11 +9,11 @@ from modalities.draws import derive_seed
 from pipeline.evaluate.evaluate_config import EvaluateConfig
 from pipeline.evaluate.evaluation_task import Codes, EvaluationTask, Matrix
 from pipeline.evaluate.features import Features
+from pipeline.evaluate.group_intervals import group_interval
 from pipeline.evaluate.re_ranking import ReRanked, ReRanking
 from pipeline.evaluate.representation import modality_gap, pair_alignment
 from pipeline.evaluate.retrieval import Retrieval, retrieve
 from pipeline.evaluate.retrieval_task import across_streams, of_label
-from pipeline.evaluate.scores import group_interval
 from pipeline.evaluate.similarity import Cosine, Similarity
 
 Figures = dict[str, float]

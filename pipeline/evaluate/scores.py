@@ -1,4 +1,4 @@
-"""Scores of class predictions, by torchmetrics, with an interval over test groups."""
+"""Scores of class predictions, by torchmetrics."""
 
 from dataclasses import dataclass
 
@@ -41,35 +41,3 @@ def score(predicted: Rows, y: Rows, *, num_classes: int) -> Scores:
         recall_p10=float(np.quantile(recalls, 0.1)),
         confusion=confusion,
     )
-
-
-def group_interval(
-    correct: NDArray[np.floating], groups: NDArray[np.str_], *, rng: np.random.Generator, resamples: int = 2000
-) -> tuple[float, float] | None:
-    """95 % percentile interval of the accuracy, resampling whole groups; None where there is only one group.
-
-    correct: (N,) 1 where right, or the share of draws that were right. Rows of one group are not independent, so
-    resampling rows would claim far too much certainty.
-    """
-    found = group_resamples(groups, rng=rng, resamples=resamples)
-    if found is None:
-        return None
-    member, times = found
-    right, size = np.bincount(member, weights=correct), np.bincount(member)
-    return percentile_interval(times @ right / (times @ size))
-
-
-def percentile_interval(resampled: NDArray[np.floating]) -> tuple[float, float]:
-    """The middle 95 % of a figure's values (R,) over resamples."""
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def group_resamples(
-    groups: NDArray[np.str_], *, rng: np.random.Generator, resamples: int = 2000
-) -> tuple[Rows, Rows] | None:
-    """Number of each row's group (N,), and how often each of G groups is drawn (resamples, G); None for one group."""
-    names, member = np.unique(groups, return_inverse=True)
-    if len(names) < 2:
-        return None
-    return member, rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)

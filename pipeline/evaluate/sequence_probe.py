@@ -8,57 +8,30 @@ Protocol, the same for learned features and every control:
 3. Every test sample is scored at the rate of its labels: each step has the class of its position. So encoders of
    different stride are comparable, and a coarse one pays for it. Steps in gaps of the signal count like others.
 
-Axes: B samples, T steps, S positions, D features, N positions of all training samples.
+Axes: D features, N positions of all training samples.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from modalities.draws import derive_seed
-from pipeline.errors import DataError
 from pipeline.evaluate.fitted_fusion import Standardisation
-from pipeline.evaluate.label_fractions import label_draws
+from pipeline.evaluate.group_intervals import Interval, group_interval
 from pipeline.evaluate.labelled import Labelled
 from pipeline.evaluate.linear_probe import fit_linear
 from pipeline.evaluate.position_classes import position_classes
 from pipeline.evaluate.probe_config import ProbeConfig
-from pipeline.evaluate.scores import group_resamples, percentile_interval
 from pipeline.evaluate.segment_scores import SequenceScorer, SequenceScores
 from pipeline.evaluate.sequence_config import SequenceConfig
-from pipeline.types import Batch
+from pipeline.evaluate.sequence_task import Rows, SequenceTask, leading_samples
+from pipeline.evaluate.step_table import StepTable
 
-BATCH = 256
-Rows: TypeAlias = NDArray[np.int64]
-Read: TypeAlias = Callable[[Rows], Batch]
-
-
-@dataclass(frozen=True)
-class StepFeatures:
-    """What a probe reads. read: sample numbers -> batch with the step label; encode: batch -> (B, S, D) float32.
-
-    stride: steps that each position stands for.
-    """
-
-    read: Read
-    encode: Callable[[Batch], Tensor]
-    stride: int
-
-
-@dataclass(frozen=True)
-class SequenceTask:
-    """name: of the step label. groups: (N,) of every sample; train, test: samples that have the step label."""
-
-    name: str
-    num_classes: int
-    groups: NDArray[np.str_]
-    train: Rows
-    test: Rows
+Predict: TypeAlias = Callable[[NDArray[np.float32]], Rows]
 
 
 @dataclass(frozen=True)
@@ -76,7 +49,7 @@ class SequenceRow:
     num_samples: int
     num_positions: int
     scores: SequenceScores
-    interval: tuple[float, float] | None
+    interval: Interval | None
     chosen: float
     validated: bool
 
@@ -90,8 +63,28 @@ class SequenceRow:
         return {f"{prefix}/{name}": value for name, value in found.items()}
 
 
+@dataclass(frozen=True)
+class _Positions:
+    """Labelled positions of training samples. of: (N,) their sample; counts: sample -> its number of them."""
+
+    labelled: Labelled
+    of: Rows
+    counts: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A probe of one percentage, and how much it learned from."""
+
+    predict: Predict
+    num_samples: int
+    num_positions: int
+    chosen: float
+    validated: bool
+
+
 def sequence_probe(
-    features: StepFeatures,
+    table: StepTable,
     task: SequenceTask,
     *,
     source: str,
@@ -101,106 +94,70 @@ def sequence_probe(
     seed: int,
 ) -> list[SequenceRow]:
     """One row per percentage. Raises DataError where training or test split has nothing to learn from or score."""
-    rows = []
+    positions = _positions(table, task)
+    fits = []
     for percent in config.percents:
-        samples = _drawn(task, percent, seed=seed)
-        labelled, used = _positions(features, task, samples, most=config.max_positions)
-        scaled = Standardisation.of(labelled.x)
-        model = fit_linear(Labelled(scaled(labelled.x), labelled.y, labelled.groups, task.num_classes), probe)
-        scorer, groups = _scored(features, task, lambda x, s=scaled, m=model: m.predict(s(x)))
-        rows.append(
-            SequenceRow(
-                task.name,
-                source,
-                stream,
-                percent,
-                num_samples=used,
-                num_positions=len(labelled),
-                scores=scorer.scores(),
-                interval=_interval(scorer, groups, seed=seed),
-                chosen=model.inverse_strength,
-                validated=model.held_out is not None,
-            )
+        order = task.drawn(percent, seed=seed).tolist()
+        counted = ((sample, positions.counts.get(sample, 0)) for sample in order)
+        fits.append(_fit(positions, leading_samples(counted, most=config.max_positions), task, probe))
+    scorers, groups = _scored(table, task, [fit.predict for fit in fits])
+    return [
+        SequenceRow(
+            task.name,
+            source,
+            stream,
+            percent,
+            num_samples=fit.num_samples,
+            num_positions=fit.num_positions,
+            scores=scorer.scores(),
+            interval=group_interval(
+                scorer.right, groups, weights=scorer.steps, rng=np.random.default_rng(derive_seed(seed, "interval"))
+            ),
+            chosen=fit.chosen,
+            validated=fit.validated,
         )
-    return rows
+        for percent, fit, scorer in zip(config.percents, fits, scorers, strict=True)
+    ]
 
 
-def _drawn(task: SequenceTask, percent: float, *, seed: int) -> Rows:
-    """Training samples in random order."""
-    if not len(task.train) or not len(task.test):
-        raise _unlabelled(task)
-    (draw, *_) = label_draws(np.zeros(len(task.train), np.int64), percent=percent, draws=1, seed=seed)
-    rng = np.random.default_rng(derive_seed(seed, "sequence", task.name))
-    return rng.permutation(task.train[draw.rows])
+def _positions(table: StepTable, task: SequenceTask) -> _Positions:
+    x, y, counts = list[NDArray[np.float32]](), list[Rows](), dict[int, int]()
+    for batch in table.batches(task.train):
+        for steps in batch:
+            classes = position_classes(torch.from_numpy(steps.classes)[None], table.stride)[0].numpy()
+            known = classes >= 0
+            x.append(steps.values[known])
+            y.append(classes[known])
+            counts[steps.idx] = int(known.sum())
+    if not counts:
+        raise task.unlabelled()
+    of = np.repeat([*counts], [*counts.values()])
+    return _Positions(Labelled(np.concatenate(x), np.concatenate(y), task.groups[of], task.num_classes), of, counts)
 
 
-def _batches(read: Read, samples: Rows) -> Iterator[Batch]:
-    for start in range(0, len(samples), BATCH):
-        yield read(samples[start : start + BATCH])
-
-
-def _encoded(features: StepFeatures, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor]]:
-    with torch.inference_mode():
-        for batch in batches:
-            yield batch, features.encode(batch).float().cpu()
-
-
-def _positions(features: StepFeatures, task: SequenceTask, samples: Rows, *, most: int) -> tuple[Labelled, int]:
-    """Labelled positions of whole samples, until there are `most`, and of how many samples they are."""
-    x: list[NDArray[np.float32]] = []
-    y: list[Rows] = []
-    of: list[int] = []
-    for batch, encoded in _encoded(features, _batches(features.read, samples)):
-        classes = position_classes(batch.step_labels[task.name], features.stride)
-        for sample, rows, own in zip(batch.idx.tolist(), encoded, classes, strict=True):
-            known = own >= 0
-            if not known.any() or sum(map(len, y)) >= most:
-                continue
-            x.append(rows[known].numpy())
-            y.append(own[known].numpy())
-            of.append(sample)
-        if sum(map(len, y)) >= most:
-            break
-    if not y or len(np.unique(np.concatenate(y))) < 2:
-        raise _unlabelled(task)
-    groups = np.repeat(task.groups[of], [len(own) for own in y])
-    return Labelled(np.concatenate(x), np.concatenate(y), groups, task.num_classes), len(of)
+def _fit(positions: _Positions, samples: Rows, task: SequenceTask, config: ProbeConfig) -> _Fit:
+    """Of the positions of some samples."""
+    own = positions.labelled.select(np.flatnonzero(np.isin(positions.of, samples)))
+    if len(np.unique(own.y)) < 2:
+        raise task.unlabelled()
+    scaled = Standardisation.of(own.x)
+    model = fit_linear(Labelled(scaled(own.x), own.y, own.groups, own.num_classes), config)
+    validated = model.held_out is not None
+    return _Fit(lambda x: model.predict(scaled(x)), len(samples), len(own), model.inverse_strength, validated)
 
 
 def _scored(
-    features: StepFeatures, task: SequenceTask, predict: Callable[[NDArray[np.float32]], Rows]
-) -> tuple[SequenceScorer, NDArray[np.str_]]:
-    """The scores of every test sample that has a known step, and their groups."""
-    scorer, groups = SequenceScorer(task.num_classes), []
-    for batch, encoded in _encoded(features, _batches(features.read, task.test)):
-        found = predict(encoded.flatten(0, 1).numpy()).reshape(encoded.shape[:2])
-        truth = batch.step_labels[task.name].numpy()
-        steps = found.repeat(features.stride, axis=1)[:, : truth.shape[1]]
-        for sample, predicted, true in zip(batch.idx.tolist(), steps, truth, strict=True):
-            if (true >= 0).any():
-                scorer.add(predicted, true)
-                groups.append(task.groups[sample])
+    table: StepTable, task: SequenceTask, probes: Sequence[Predict]
+) -> tuple[list[SequenceScorer], NDArray[np.str_]]:
+    """The scores of every probe on each test sample that has a known step, and the samples' groups."""
+    scorers, groups = [SequenceScorer(task.num_classes) for _ in probes], list[str]()
+    for batch in table.batches(task.test):
+        values = np.concatenate([steps.values for steps in batch])
+        ends = np.cumsum([len(steps.values) for steps in batch])[:-1]
+        for scorer, predict in zip(scorers, probes, strict=True):
+            for steps, found in zip(batch, np.split(predict(values), ends), strict=True):
+                scorer.add(found.repeat(table.stride)[: len(steps.classes)], steps.classes)
+        groups += [task.groups[steps.idx] for steps in batch]
     if not groups:
-        raise _unlabelled(task)
-    return scorer, np.array(groups, np.str_)
-
-
-def _interval(scorer: SequenceScorer, groups: NDArray[np.str_], *, seed: int) -> tuple[float, float] | None:
-    """Of the frame accuracy: whole groups are drawn with replacement."""
-    found = group_resamples(groups, rng=np.random.default_rng(derive_seed(seed, "interval")))
-    if found is None:
-        return None
-    member, times = found
-    right, size = np.bincount(member, weights=scorer.right), np.bincount(member, weights=scorer.steps)
-    return percentile_interval(times @ right / (times @ size))
-
-
-def _unlabelled(task: SequenceTask) -> DataError:
-    return DataError(
-        f"too few steps with a class of {task.name}",
-        code="DATA_LABEL",
-        field=task.name,
-        expected="two classes in the training split, and one labelled sample in the test split",
-        got=f"{len(task.train)} training and {len(task.test)} test samples with step labels",
-        fix="leave it out of sequence.targets, or label more",
-    )
+        raise task.unlabelled()
+    return scorers, np.array(groups, np.str_)

@@ -16,12 +16,12 @@ from torchmetrics.functional.classification import (
     multilabel_f1_score,
 )
 
+from pipeline.evaluate.group_intervals import Interval, group_resamples, percentile_interval
 from pipeline.evaluate.one_vs_rest import Tags
-from pipeline.evaluate.scores import group_resamples, percentile_interval
 
 Probabilities = NDArray[np.float64]
-Interval = tuple[float, float]
 THRESHOLD = 0.5
+_BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,24 @@ def exactly_right(probabilities: Probabilities, tags: Tags) -> NDArray[np.bool_]
     return ((probabilities > THRESHOLD) == tags).all(axis=1)
 
 
-def f1_intervals(
+def tag_intervals(
     drawn: Sequence[Probabilities], tags: Tags, groups: NDArray[np.str_], *, rng: np.random.Generator
-) -> tuple[Interval, Interval] | None:
-    """95 % of macro and micro F1, means over label draws, resampling whole groups; None where there is only one."""
+) -> dict[str, Interval]:
+    """95 % of both F1 and of the mean average precision by name, means over label draws, resampling whole groups.
+
+    None of them where there is only one group.
+    """
     found = group_resamples(groups, rng=rng)
     if found is None:
-        return None
+        return {}
     member, times = found
-    macro, micro = zip(*(_resampled(p > THRESHOLD, tags, member, times) for p in drawn), strict=True)
-    return percentile_interval(np.mean(macro, axis=0)), percentile_interval(np.mean(micro, axis=0))
+    macro, micro = zip(*(_resampled_f1(p > THRESHOLD, tags, member, times) for p in drawn), strict=True)
+    precisions = [resampled_map(p, tags, member, times) for p in drawn]
+    by_name = {"f1_macro": macro, "f1_micro": micro, "map": precisions}
+    return {name: percentile_interval(np.mean(values, axis=0)) for name, values in by_name.items()}
 
 
-def _resampled(
+def _resampled_f1(
     guess: Tags, tags: Tags, member: NDArray[np.int64], times: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Macro and micro F1 of each draw of groups."""
@@ -83,3 +88,41 @@ def _by_group(values: Tags, member: NDArray[np.int64], times: NDArray[np.int64])
     counts = np.zeros((times.shape[1], values.shape[1]))
     np.add.at(counts, member, values)
     return times @ counts
+
+
+def resampled_map(
+    probabilities: Probabilities,
+    tags: Tags,
+    member: NDArray[np.int64],
+    times: NDArray[np.int64],
+    *,
+    block: int = _BLOCK,
+) -> NDArray[np.float64]:
+    """Mean average precision of each draw of groups (R, G), over the tags that it has; member (N,): group of a sample.
+
+    block: counts of samples in draws that are held at a time.
+    """
+    size = max(1, block // len(tags))
+    blocks = [times[start : start + size].T.astype(np.int32) for start in range(0, len(times), size)]
+    summed, occurring = np.zeros(len(times)), np.zeros(len(times))
+    for k in np.flatnonzero(tags.any(axis=0)):
+        order = np.argsort(-probabilities[:, k], kind="stable")
+        ranked, own = probabilities[order, k], tags[order, k]
+        found = [_average_precisions(ranked, own, counts[member[order]]) for counts in blocks]
+        precisions = np.concatenate(found)
+        summed += np.nan_to_num(precisions)
+        occurring += ~np.isnan(precisions)
+    return summed / np.maximum(occurring, 1)
+
+
+def _average_precisions(ranked: Probabilities, own: NDArray[np.bool_], counts: NDArray[np.int32]) -> Probabilities:
+    """Of one tag in draws (R,), NaN where it is not drawn; samples (N,) by falling probability, counts (N, R) of them.
+
+    A sample that has the tag finds what is at least as probable as itself: equal ones come together.
+    """
+    last = np.searchsorted(-ranked, -ranked[own], side="right") - 1
+    above = np.cumsum(counts, axis=0, dtype=np.int32)[last]
+    drawn = counts[own]
+    hits = np.cumsum(drawn, axis=0, dtype=np.int32)[np.searchsorted(-ranked[own], -ranked[own], side="right") - 1]
+    precisions, total = (drawn * (hits / np.maximum(above, 1))).sum(axis=0), drawn.sum(axis=0)
+    return np.where(total > 0, precisions / np.maximum(total, 1), np.nan)

@@ -45,7 +45,7 @@ def test_tags_are_probed_beside_the_controls(tmp_path: Path, label: str) -> None
 
     metrics = cast(dict[str, float], context.folder.metrics(["probe"]))
     for source, subset in (("probe", "imu"), ("features", "fused"), ("random_init", "imu"), ("metadata", "fused")):
-        for figure in ("map", "f1_macro", "f1_micro", "subset_accuracy", "f1_macro_low"):
+        for figure in ("map", "f1_macro", "f1_micro", "subset_accuracy", "f1_macro_low", "map_low"):
             assert f"multi_label/tags/{source}/{subset}/100/{figure}" in metrics
     assert ("probe/fused/linear/100/accuracy" in metrics) == (label != "null")
     assert {gain.subset for gain in stored_gains(context.folder) if gain.target == "tags"} == {"imu", "fused"}

@@ -1,17 +1,18 @@
 """Labels of single steps of a tiny run, from planted files to the report; targets that are none are refused."""
 
 import io
+import shutil
 from pathlib import Path
 from typing import cast
 
 import pytest
+from pydantic import JsonValue
 
 from jobs._console import Console
 from jobs._run_folder import numbers
 from jobs._sequence_table import show_sequence
-from jobs.assemble import open_dataset
+from jobs.evaluate import evaluate
 from jobs.report import report
-from jobs.sequence import sequence_rows
 from jobs.verify import verify
 from pipeline.errors import ConfigError, DataError, Problems
 from pipeline.evaluate.sequence_lines import sequence_lines
@@ -42,6 +43,11 @@ def test_steps_are_probed_beside_the_controls(tmp_path: Path) -> None:
         for score in ("f1_macro", "edit", "f1_at_10", "f1_at_25", "f1_at_50"):
             assert 0 <= metrics[f"{prefix}/{score}"] <= 1
         assert metrics[f"{prefix}/f1_macro"] > 0.2, "five classes: a probe that reads nothing names the rest alone"
+    shutil.rmtree(context.folder.path / "pretrain" / "checkpoints")
+    found = evaluate(context)
+    own = {name: value for name, value in metrics.items() if name.startswith("sequence/")}
+    assert {name: numbers(cast(dict[str, JsonValue], found["metrics"]))[f"evaluate/{name}"] for name in own} == own
+    assert (found["reproduced"], found["differing"]) == (len(metrics), [])
     assert verify(str(tmp_path / "run" / "data"), workers=1)["status"] == "finished"
     report(context)
     assert "<h2>Steps" in (tmp_path / "run" / "report.html").read_text()
@@ -49,9 +55,8 @@ def test_steps_are_probed_beside_the_controls(tmp_path: Path) -> None:
     assert "F1@25" in shown.getvalue()
 
     others = ["streams={photo: {kind: image}, note: {kind: text}}", "subsets=null", "sequence.targets=[gesture]"]
-    dataset = open_dataset(tmp_path / "run" / "data")
     with pytest.raises(ConfigError, match="a stream that the recipe leaves out"):
-        sequence_rows(context_of(tmp_path / "run", *STEPS, *others), dataset, dataset)
+        finish(context_of(tmp_path / "run", *STEPS, *others), "ingest")
 
 
 def test_targets_are_step_labels_beside_a_label(tmp_path: Path) -> None:
@@ -61,9 +66,9 @@ def test_targets_are_step_labels_beside_a_label(tmp_path: Path) -> None:
         context_of(tmp_path, *STEPS, "sequence.targets=[gesture]", "label=null")
 
 
-def test_a_data_set_without_step_labels_says_so(folder: Path) -> None:
-    context = context_of(folder, "data.ingest=null", "sequence.targets=[gesture]")
-    dataset = open_dataset(folder / "data")
+@pytest.mark.parametrize("stage", ["ingest", "pretrain", "probe"])
+def test_a_data_set_without_step_labels_is_refused_before_pretraining(folder: Path, stage: str) -> None:
+    context = context_of(folder, "data.ingest=null", "data.generate=null", "sequence.targets=[gesture]")
 
-    with pytest.raises(DataError, match="no step label 'gesture'"):
-        sequence_rows(context, dataset, dataset)
+    with pytest.raises(DataError, match=r"the data set has no sequence\.targets 'gesture'"):
+        finish(context, stage)

@@ -80,7 +80,11 @@ def full(name: str = "demo") -> ReportData:
                 {source: RegressionFigure(0.9, None, None, 0.31) for source in ("metadata", "probe", "features")},
             ),
         ],
-        multi_label=[MultiLabelLine(name, name, 10, {"probe": MultiLabelFigure(0.75, 0.5, 0.25, 0.625, 0.7, 0.125)})],
+        multi_label=[
+            MultiLabelLine(
+                name, name, 10, {"probe": MultiLabelFigure(0.75, (0.7, 0.8), 0.5, (0.25, 0.625), 0.7, 0.125)}
+            )
+        ],
         sequence=[
             SequenceLine(name, "imu", 50, {score: {"probe": 0.75, "raw": 0.5} for score in SEQUENCE_SCORES}, (0.7, 0.8))
         ],
