@@ -253,13 +253,23 @@ def _connect(workers: Workers) -> Path | None:
                 log_to_driver=False,
                 logging_level=logging.WARNING,
             )
-    except Exception as error:  # Ray has no narrower one for daemons that are not up after 30 s, as on a busy machine
+    except Exception as error:
+        if not _is_of_a_start(error):
+            raise
         raise ClusterLost(
             f"Ray did not start on this machine: {(str(error) or type(error).__name__).strip().splitlines()[0][:400]}",
             code="RAY_START",
             fix="see Ray's logs; on a busy machine type the same command again",
         ) from error
     return Path(context.address_info["session_dir"])  # pyright: ignore
+
+
+def _is_of_a_start(error: Exception) -> bool:
+    """Whether Ray raises this where its daemons do not come up: for one that is late for 30 s it has nothing narrower
+    than Exception itself, so that no except clause can tell it from errors of ours and from faults of a program."""
+    from ray.exceptions import RayError
+
+    return type(error) is Exception or isinstance(error, OSError | RuntimeError | RayError)
 
 
 def reclaimed() -> bool:

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import psutil
 import pytest
+from ray.exceptions import RaySystemError
 
 from jobs._ray import Workers, launch
-from pipeline.errors import ClusterLost
+from pipeline.errors import ClusterLost, Preempted
 
 MESSAGE = "The current node timed out during startup. This could happen because some processes failed.\nmore"
+PLAIN, OF_RAY = Exception(MESSAGE), RaySystemError("Failed to connect to GCS")  # _private: node.py, state.py
+OF_DAEMONS = RuntimeError("Failed to start GCS"), BlockingIOError(11, "no more processes")
 
 
 @pytest.fixture
-def starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[object]:
-    """Calls of a ray.init that fails as Ray's does on a busy machine."""
+def starts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[object]:
+    """Calls of a ray.init that fails by the parameter, or as Ray's does on a busy machine."""
     calls: list[object] = []
 
     def late(**given: object) -> None:
@@ -29,7 +32,7 @@ def starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[object]:
             child = subprocess.Popen(["sleep", "600"])
         with (tmp_path / "daemons").open("a") as daemons:
             daemons.write(f"{child.pid}\n")
-        raise Exception(MESSAGE)
+        raise getattr(request, "param", PLAIN)
 
     monkeypatch.setattr(os, "environ", {**os.environ, "HOME": str(tmp_path)})
     os.environ.pop("RAY_ADDRESS", None)
@@ -49,3 +52,21 @@ def test_it_is_started_anew_and_then_said_to_be_lost(starts: list[object], tmp_p
     assert len(daemons) == 2 * len(starts)
     assert not [daemon for daemon in daemons if psutil.pid_exists(daemon)]
     assert not list((tmp_path / "ray").glob("session_*/sockets"))
+
+
+@pytest.mark.parametrize("starts", [PLAIN, OF_RAY, *OF_DAEMONS], indirect=True)
+def test_whatever_ray_raises_of_a_start_says_so(starts: list[object]) -> None:
+    with pytest.raises(ClusterLost, match="Ray did not start on this machine: ") as caught:
+        launch(lambda config: None, {}, Workers(1, max_failures=0))
+
+    assert str(caught.value.__cause__).splitlines()[0] in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "starts", [Preempted("stopped by SIGTERM", code="PREEMPTED"), TypeError("an unexpected argument")], indirect=True
+)
+def test_what_is_no_fault_of_a_start_stays_what_it_is(starts: list[object]) -> None:
+    with pytest.raises((Preempted, TypeError), match=r"stopped by SIGTERM|unexpected argument"):
+        launch(lambda config: None, {}, Workers(1, max_failures=2))
+
+    assert starts == ["local"]
