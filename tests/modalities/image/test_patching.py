@@ -92,3 +92,15 @@ def test_resized_images_are_hidden_as_the_network_receives_them() -> None:
     assert not shown.known[:, 1].any()
     torch.testing.assert_close(shown.values[:, [0, 2, 3]], patches.values[:, [0, 2, 3]])
     assert (shown.values[:, 1] == 0).all()
+
+
+def test_what_was_hidden_before_stays_hidden() -> None:
+    zeros, ones = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
+    patching = ImagePatching(zeros, ones, cell=2)
+    signal = Signal(torch.ones(1, 3, 4, 4), None, torch.ones(1, dtype=torch.bool))
+    once = patching.hide(signal, torch.tensor([[True, False, False, False]]))
+
+    twice = patching.hide(once, torch.tensor([[False, False, False, True]]))
+
+    assert patching.patches(twice).known.all(dim=2).tolist() == [[False, True, True, False]]
+    assert twice.values.sum() == 3 * 8

@@ -72,3 +72,19 @@ def test_a_channel_without_readings_has_no_spectrum_and_phase_does_not_matter() 
     assert seen.any(dim=2).tolist() == [[True, True, True, True, False, True]] * 2
     torch.testing.assert_close(whole.pooled[0], whole.pooled[1], rtol=1e-4, atol=1e-4)
     assert (encoder(Signal(shifted * mask, mask, signal.present)).pooled - whole.pooled).abs().max() > 1e-3
+
+
+def test_the_network_reads_the_spectrum_of_standard_scores_and_where_there_is_one() -> None:
+    torch.manual_seed(0)
+    encoder = Spectrum().build(SCHEMA, STATISTICS).eval()
+    signal = batch(gaps=True)
+    assert signal.mask is not None
+    mask = signal.mask.clone()
+    mask[:, 4] = False
+    mean, std = (torch.tensor(STATISTICS[name])[:, None] for name in ("mean", "std"))
+    scores = (signal.values - mean) / std * mask
+
+    encoded = encoder(Signal(signal.values * mask, mask, signal.present))
+
+    expected = encoder.network(Signal(*amplitude_spectrum(scores, mask, steps=STEPS), signal.present))
+    torch.testing.assert_close(encoded.pooled, expected.pooled, rtol=1e-4, atol=1e-4)
