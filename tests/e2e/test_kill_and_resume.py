@@ -16,6 +16,8 @@ from jobs._run_folder import RunFolder
 from tests.e2e.conftest import ended, kill_when, kindred, result_of, start, tracked_runs, wait_until
 from tests.wait_for import wait_for
 
+pytestmark = pytest.mark.timeout(900)  # several starts of Ray in one test: minutes each beside much other work
+
 
 def _checkpoints(workplace: Path) -> list[str]:
     return sorted(path.name for path in (workplace / "run" / "pretrain" / "checkpoints").glob("step-*"))
@@ -140,7 +142,6 @@ def test_terminated_on_ray_leaves_a_checkpoint_and_exit_code_75(workplace: Path,
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.fault("C11")
 def test_what_kills_leave_behind_keeps_no_restart_away_and_does_not_pile_up(
     workplace: Path, temporary: Path, undisturbed: object
