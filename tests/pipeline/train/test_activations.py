@@ -12,19 +12,18 @@ from pipeline.types import Batch
 WIDTH, HIDDEN = 8, 16
 
 
-class _Exponentials:
-    """exp(exp(W x)): backward needs x and both results, and W, which is a weight."""
+class _Layers:
+    """exp(V W x): backward needs x, W x, the result, and V, which is a weight."""
 
     def __init__(self) -> None:
-        self.module = nn.Linear(WIDTH, HIDDEN, bias=False)
+        self.module = nn.Sequential(nn.Linear(WIDTH, HIDDEN, bias=False), nn.Linear(HIDDEN, HIDDEN, bias=False))
 
     def outputs(self, batch: Batch, *, epoch: int) -> dict[str, Tensor]:
-        found = self.module(torch.rand(len(batch.idx), WIDTH)).exp()
-        return {"once": found, "twice": found.exp()}
+        return {"z": self.module(torch.rand(len(batch.idx), WIDTH)).exp()}
 
 
 def test_each_tensor_counts_once_and_no_weight_does() -> None:
-    task, batch = cast("Task", _Exponentials()), Batch(torch.arange(5), signals={}, content={})
+    task, batch = cast("Task", _Layers()), Batch(torch.arange(5), signals={}, content={})
     state = torch.get_rng_state()
 
     assert activation_bytes(task, batch) == 4 * (WIDTH + HIDDEN + HIDDEN)
