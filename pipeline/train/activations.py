@@ -18,6 +18,6 @@ def activation_bytes(task: Task, batch: Batch) -> float:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         _graph = task.outputs(batch, epoch=0)  # held until all is counted: no address is used twice
     return sum(kept.values()) / len(batch.idx)
