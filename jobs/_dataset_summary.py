@@ -4,6 +4,7 @@ import numpy as np
 
 from jobs._console import Console
 from jobs.configs import Recipe
+from jobs.lacking_column import lacking_column
 from jobs.step_labels import labelled_stream
 from pipeline.data.index import Index
 from pipeline.data.manifest import Manifest
@@ -22,14 +23,7 @@ def check_columns(recipe: Recipe, manifest: Manifest, index: Index) -> None:
         *((key, target, manifest.labels) for key, target in recipe.label_targets()),
     ):
         if name is not None and name not in known:
-            raise DataError(
-                f"the data set has no {key} {name!r}",
-                code="DATA_FIELD",
-                field=key,
-                expected=sorted(known),
-                got=name,
-                fix=f"set {key} to one of these, or ingest with it",
-            )
+            raise lacking_column(key, name, known)
     if recipe.label is not None and len(manifest.labels[recipe.label]) < 2:
         raise DataError(
             f"label {recipe.label} has one class only",

@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping
 
 from torch import nn
 
+from jobs.lacking_column import lacking_column
 from modalities.sensor.patching import TimePatching
 from modalities.spec import PatchEncoder
 from pipeline.data.manifest import StepLabelEntry
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import ConfigError
 
 
 def labelled_stream(known: Mapping[str, StepLabelEntry], label: str, streams: Collection[str], *, field: str) -> str:
@@ -16,14 +17,7 @@ def labelled_stream(known: Mapping[str, StepLabelEntry], label: str, streams: Co
     Raises DataError where the data set has no such label, ConfigError where the stream takes no part.
     """
     if label not in known:
-        raise DataError(
-            f"the data set has no {field} {label!r}",
-            code="DATA_FIELD",
-            field=field,
-            expected=sorted(known),
-            got=label,
-            fix=f"set {field} to one of these, or ingest with it",
-        )
+        raise lacking_column(field, label, known)
     stream = known[label].stream
     if stream not in streams:
         raise ConfigError(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.evaluate.group_intervals import Interval
-from pipeline.evaluate.target_metrics import by_target
+from pipeline.evaluate.target_metrics import by_target, interval_of
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,9 @@ def multi_label_lines(metrics: Mapping[str, float]) -> list[MultiLabelLine]:
 def _figure(values: Mapping[str, float]) -> MultiLabelFigure:
     return MultiLabelFigure(
         values["map"],
-        _interval(values, "map"),
+        interval_of(values, "map"),
         values["f1_macro"],
-        _interval(values, "f1_macro"),
+        interval_of(values, "f1_macro"),
         values["f1_micro"],
         values["subset_accuracy"],
     )
-
-
-def _interval(values: Mapping[str, float], name: str) -> Interval | None:
-    low, high = values.get(f"{name}_low"), values.get(f"{name}_high")
-    return None if low is None or high is None else (low, high)

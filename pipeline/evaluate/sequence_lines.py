@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.evaluate.results import TITLES
-from pipeline.evaluate.target_metrics import Line, by_target
+from pipeline.evaluate.target_metrics import Line, by_target, interval_of
 
 SEQUENCE_SOURCES = {"probe": "Kindred", "random_init": TITLES["random_init"], "raw": "Raw steps"}
 """Source -> column title, in order; the first is the learned features."""
@@ -33,5 +33,4 @@ def sequence_lines(metrics: Mapping[str, float]) -> list[SequenceLine]:
 
 def _line(line: Line, sources: Mapping[str, Mapping[str, float]]) -> SequenceLine:
     figures = {score: {source: values[score] for source, values in sources.items()} for score in SEQUENCE_SCORES}
-    low, high = sources["probe"].get("accuracy_low"), sources["probe"].get("accuracy_high")
-    return SequenceLine(*line, figures, None if low is None or high is None else (low, high))
+    return SequenceLine(*line, figures, interval_of(sources["probe"], "accuracy"))

@@ -35,12 +35,11 @@ class StepFeatures:
 
 def training_samples(read: Read, task: SequenceTask, *, stride: int, config: SequenceConfig, seed: int) -> Rows:
     """Those that any percentage learns from, ascending. Raises DataError where there are none."""
-    found = [
-        leading_samples(
-            _counts(read, task.name, task.drawn(percent, seed=seed), stride=stride), most=config.max_positions
-        )
-        for percent in config.percents
-    ]
+    counts: dict[int, int] = {}
+    found = []
+    for percent in config.percents:
+        drawn = _counted(read, task.name, task.drawn(percent, seed=seed), counts, stride=stride)
+        found.append(leading_samples(drawn, most=config.max_positions))
     if not all(map(len, found)):
         raise task.unlabelled()
     return np.unique(np.concatenate(found))
@@ -55,11 +54,17 @@ def step_features(features: StepFeatures, task: SequenceTask, train: Rows) -> It
             yield _labelled(batch.idx.tolist(), encoded, batch.step_labels[task.name], stride=features.stride)
 
 
-def _counts(read: Read, label: str, samples: Rows, *, stride: int) -> Iterator[tuple[int, int]]:
-    """Labelled positions of each sample, read as they are asked for."""
-    for batch in _batches(read, samples):
-        known = position_classes(batch.step_labels[label], stride) >= 0
-        yield from zip(batch.idx.tolist(), known.sum(dim=1).tolist(), strict=True)
+def _counted(
+    read: Read, label: str, samples: Rows, counts: dict[int, int], *, stride: int
+) -> Iterator[tuple[int, int]]:
+    """Labelled positions of each sample; what `counts` does not know yet is read as it is asked for, and kept there."""
+    for start in range(0, len(samples), BATCH):
+        asked = samples[start : start + BATCH].tolist()
+        if unknown := [sample for sample in asked if sample not in counts]:
+            batch = read(np.array(unknown, np.int64))
+            known = position_classes(batch.step_labels[label], stride) >= 0
+            counts |= zip(batch.idx.tolist(), known.sum(dim=1).tolist(), strict=True)
+        yield from ((sample, counts[sample]) for sample in asked)
 
 
 def _batches(read: Read, samples: Rows) -> Iterator[Batch]:

@@ -3,12 +3,23 @@
 import re
 from collections.abc import Mapping
 
+from pipeline.evaluate.group_intervals import Interval
 from pipeline.evaluate.results import FUSED
 
 TARGET_SOURCES = ("probe", "mini_rocket", "features", "random_init", "metadata")
 """In column order; the first is the learned features."""
 Line = tuple[str, str, float]
 """Target, streams, share of the labels in percent."""
+
+
+def interval_of(values: Mapping[str, float], figure: str) -> Interval | None:
+    """<figure>_low and <figure>_high, where they are there.
+
+    >>> interval_of({"map": 0.5, "map_low": 0.4, "map_high": 0.6}, "map")
+    (0.4, 0.6)
+    """
+    low, high = values.get(f"{figure}_low"), values.get(f"{figure}_high")
+    return None if low is None or high is None else (low, high)
 
 
 def by_target(kind: str, metrics: Mapping[str, float]) -> dict[Line, dict[str, dict[str, float]]]:

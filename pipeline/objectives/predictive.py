@@ -13,10 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.objectives.info_nce import masked_mean, normalize, precise
-from pipeline.objectives.pairs import PairObjective, pairs_of
+from pipeline.objectives.pairs import StandardizedPairObjective, pairs_of
 from pipeline.objectives.predictor import Predictor
 from pipeline.objectives.spec import Family, Need
-from pipeline.objectives.standard_scores import standard_scores, standardized
 from pipeline.types import Embeddings, LossTerms
 
 
@@ -53,13 +52,10 @@ class PredictiveLoss(nn.Module):
         guesses = self._of_keys(embeddings) if self.config.target == "key" else self._of_views(embeddings)
         found: dict[str, list[Tensor]] = {}
         for name, guess in guesses:
-            rows, target = (self._scores(z, guess.present) for z in (guess.rows, guess.target))
+            rows, target = (self.config.scores(z, guess.present) for z in (guess.rows, guess.target))
             predicted = self.predictors[f"{guess.of}>{guess.at}"](rows, guess.present)
             found.setdefault(name, []).append(prediction_error(predicted, target, guess.present))
         return LossTerms({name: torch.stack(losses).mean() for name, losses in found.items()})
-
-    def _scores(self, z: Tensor, present: Tensor) -> Tensor:
-        return standard_scores(z, present) if self.config.standardize else z
 
     def _of_views(self, embeddings: Embeddings) -> Iterator[tuple[str, Guess]]:
         """Both directions of every pair."""
@@ -82,7 +78,7 @@ class PredictiveLoss(nn.Module):
                 yield name, Guess(rows, keys, of, at, present[of] & present[at])
 
 
-class Predictive(PairObjective):
+class Predictive(StandardizedPairObjective):
     """One side predicts the other, which stands still (SimSiam, arXiv 2011.10566, eq. 4; BYOL, arXiv 2006.07733)."""
 
     family: ClassVar[Family] = "regularisation"
@@ -95,16 +91,9 @@ class Predictive(PairObjective):
     hidden: int = Field(default=64, ge=1)
     """Width of the predictor's hidden layer."""
 
-    standardize: bool = True
-    """Give every embedding dimension zero mean and unit variance over the global batch before it guesses or is guessed:
-    the batch normalisation at the end of SimSiam's projector. Without it embeddings soon have one direction left."""
-
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"keys"} if self.target == "key" else ())
-
-    def compared(self, z: Tensor) -> Tensor:
-        return standardized(z) if self.standardize else z
 
     def build(self, streams: Sequence[str]) -> PredictiveLoss:
         return PredictiveLoss(streams, self)

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.objectives.info_nce import masked_mean, normalize, product
-from pipeline.objectives.pairs import Pair, PairObjective, mean_over_pairs, pairs_of
+from pipeline.objectives.pairs import Pair, StandardizedPairObjective, mean_over_pairs, pairs_of
 from pipeline.objectives.spec import Family
-from pipeline.objectives.standard_scores import standard_scores, standardized
 from pipeline.types import Embeddings, LossTerms
 
 _OF_ALL = "*"  # no stream is called so
@@ -58,12 +57,9 @@ class SwappedLoss(nn.Module):
 
     def _swap(self, pair: Pair) -> Tensor:
         prototypes = self.prototypes[pair.streams[0] if self.config.across == "views" else _OF_ALL]
-        directions = (normalize(self._scores(z, pair.present)) for z in (pair.first, pair.second))
+        directions = (normalize(self.config.scores(z, pair.present)) for z in (pair.first, pair.second))
         first, second = (product(z, normalize(prototypes).T) for z in directions)
         return (self._error(first, second, pair.present) + self._error(second, first, pair.present)) / 2
-
-    def _scores(self, z: Tensor, present: Tensor) -> Tensor:
-        return standard_scores(z, present) if self.config.standardize else z
 
     def _error(self, scores: Tensor, dealt: Tensor, present: Tensor) -> Tensor:
         config = self.config
@@ -71,7 +67,7 @@ class SwappedLoss(nn.Module):
         return code_error(scores, codes, present, temperature=config.temperature)
 
 
-class Swapped(PairObjective):
+class Swapped(StandardizedPairObjective):
     """Each side predicts the other's cluster (SwAV, arXiv 2006.09882; between streams as XDC, arXiv 1911.12667)."""
 
     family: ClassVar[Family] = "clustering"
@@ -86,13 +82,6 @@ class Swapped(PairObjective):
     """Smoothness of the codes: the smaller, the closer to one cluster a sample."""
     iterations: int = Field(default=3, ge=1)
     """Rounds of Sinkhorn-Knopp."""
-
-    standardize: bool = True
-    """Give every embedding dimension zero mean and unit variance over the global batch first: embeddings of fresh
-    encoders share one large direction, in which all prototypes look alike."""
-
-    def compared(self, z: Tensor) -> Tensor:
-        return standardized(z) if self.standardize else z
 
     def build(self, streams: Sequence[str]) -> SwappedLoss:
         return SwappedLoss(streams, self)

@@ -7,14 +7,12 @@ shipped, with checkpoints), `all-reduce` (`pretrain.reduce=fast`) and `no checkp
 between the first and the last logged step. Prints every round and the medians of the slowdowns over the rounds.
 """
 
-import argparse
 import json
 import statistics
-from pathlib import Path
 
 from jobs.configs import Recipe
 from pipeline.config import load_config
-from tests.benchmarks.ray_throughput import measure
+from tests.benchmarks.ray_throughput import ENDLESS, measure, options_of
 
 NEVER = 1_000_000_000
 SIDES = {
@@ -26,13 +24,8 @@ SIDES = {
 
 def main() -> None:
     """Run the rounds and print the slowdowns."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("overrides", nargs="*")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=40)
-    options = parser.parse_args()
-    shared = ["pretrain.workers=2", *options.overrides, "pretrain.epochs=100000", "pretrain.log_every=1"]
+    options = options_of(__doc__, seconds=40)
+    shared = ["pretrain.workers=2", *options.overrides, *ENDLESS]
     recipes = {side: load_config(Recipe, options.recipe, [*shared, *own]) for side, own in SIDES.items()}
     rates: dict[str, list[float]] = {side: [] for side in SIDES}
     for number in range(options.rounds):

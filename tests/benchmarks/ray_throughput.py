@@ -27,16 +27,14 @@ from jobs.pretrain import train_worker
 from pipeline.config import load_config
 from pipeline.tracking import read_spool
 
+ENDLESS = ("pretrain.epochs=100000", "pretrain.log_every=1")
+"""Until it is told to stop, with a point for each step."""
+
 
 def main() -> None:
     """Run the rounds and print the ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("overrides", nargs="*")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=120)
-    options = parser.parse_args()
-    recipe = load_config(Recipe, options.recipe, [*options.overrides, "pretrain.epochs=100000", "pretrain.log_every=1"])
+    options = options_of(__doc__, seconds=120)
+    recipe = load_config(Recipe, options.recipe, [*options.overrides, *ENDLESS])
     rates: dict[str, list[float]] = {"torchrun": [], "ray": []}
     for number in range(options.rounds):
         order = ["torchrun", "ray"] if number % 2 == 0 else ["ray", "torchrun"]
@@ -45,6 +43,16 @@ def main() -> None:
             print(f"round {number} {side:9s} {rates[side][-1]:8.1f} samples/s", flush=True)
     ratios = [r / t for r, t in zip(rates["ray"], rates["torchrun"], strict=True)]
     print(json.dumps({"rates": rates, "ratios": ratios, "ratio_ray_over_torchrun": statistics.median(ratios)}))
+
+
+def options_of(description: str | None, *, seconds: float) -> argparse.Namespace:
+    """A recipe with overrides, and how many rounds of how many seconds."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=seconds)
+    return parser.parse_args()
 
 
 def measure(side: str, recipe: Recipe, seconds: float) -> float:

@@ -102,18 +102,20 @@ def test_a_finished_command_does_nothing_and_another_configuration_is_refused(
 def test_a_second_job_in_the_folder_is_refused_and_costs_the_first_nothing(
     workplace: Path, undisturbed: object
 ) -> None:
+    folder = RunFolder(workplace / "run")
+    elsewhere = folder.run_ids()["run"]  # of the store of the ingest, whose folder this is a copy of
     first = start("pretrain", "out=run", folder=workplace)
     wait_until(first, lambda: bool(_checkpoints(workplace)))
     first.send_signal(signal.SIGSTOP)
     began = _processor_s()
-    wait_for(lambda: "run" in RunFolder(workplace / "run").run_ids())
+    wait_for(lambda: folder.run_ids()["run"] != elsewhere)
     second = kindred("pretrain", "out=run", "pretrain.optim.learning_rate=0.5", folder=workplace)
     took = _processor_s() - began
     first.send_signal(signal.SIGCONT)
     done = ended(first)
 
     assert second.returncode == 73, second.stderr
-    holder = f"pid {first.pid} on {os.uname().nodename}, MLflow run "
+    holder = f"pid {first.pid} on {os.uname().nodename}, MLflow run {folder.run_ids()['run']}"
     assert f"OUT_LOCKED: run is in use by {holder}" in second.stderr
     assert took < 10
     assert done.returncode == 0, done.stderr
