@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import torch
 
 from jobs._ray import OBJECT_STORE_BYTES
 from jobs.assemble import Dataset
@@ -24,7 +25,9 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's name, not a tempo
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _LOOPBACK = "127.0.0.1"
 _OTHER_DESCRIPTORS = 64  # of a process beside its shards: checkpoint, ledger, spool, sockets, libraries
-_PROCESS_BYTES = 600 << 20  # interpreter, torch and Ray of one worker: 610 MiB were measured for a tiny model
+_PROCESS_BYTES = (1100 if torch.backends.cuda.is_built() else 600) << 20
+"""Interpreter, torch and Ray of one worker. Measured for a tiny model: 1000 to 1100 and 610 to 640 MiB; torch's build
+for CUDA loads its libraries where there is no GPU too."""
 _TRIED_SAMPLES = 16
 
 
