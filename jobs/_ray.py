@@ -121,6 +121,7 @@ def _launch_once(
         from ray.train.torch import TorchTrainer
         from ray.train.v2.api.exceptions import TrainingFailedError
 
+        from jobs._group_failure import group_failure
         from jobs._rendezvous import BoundTorchConfig
 
         limit_s = PRIVATE_LIMIT_S if is_private() else SHARED_LIMIT_S
@@ -144,11 +145,7 @@ def _launch_once(
             store = ControlStore(ray.get_runtime_context().gcs_address, limit_s)
             return in_side_thread(trainer.fit, *watches, store, Raylet()).return_value
         except TrainingFailedError as error:
-            raise EnvironmentFault(
-                f"the worker group failed: {str(error).strip().splitlines()[-1][:400]}",
-                code="RAY_WORKERS",
-                fix="see the run folder's errors and Ray's logs; the same command resumes from the last checkpoint",
-            ) from error
+            raise group_failure(error) from error
         except RayError as error:
             raise ClusterLost(
                 f"Ray lost the job: {str(error).strip().splitlines()[0][:400]}",
