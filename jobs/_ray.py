@@ -24,7 +24,7 @@ from jobs._ray_token import private_token, require_token
 from jobs._raylet import Raylet
 from jobs._signals import kept_handlers
 from jobs._time_limit import time_limit
-from pipeline.errors import ClusterLost, EnvironmentFault, Preempted
+from pipeline.errors import ClusterLost, Preempted
 
 ResultT = TypeVar("ResultT")
 _log = logging.getLogger(__name__)
