@@ -115,7 +115,6 @@ def _launch_once(
     watches: Sequence[Callable[[], None]],
 ) -> object:
     with connected(workers) as session, tempfile.TemporaryDirectory(prefix="kindred-ray-", dir=session) as storage:
-        import ray
         from ray.exceptions import RayError
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
@@ -124,7 +123,6 @@ def _launch_once(
         from jobs._group_failure import group_failure
         from jobs._rendezvous import BoundTorchConfig
 
-        limit_s = PRIVATE_LIMIT_S if is_private() else SHARED_LIMIT_S
         try:
             trainer = TorchTrainer(
                 function,
@@ -142,8 +140,7 @@ def _launch_once(
                 ),
                 torch_config=BoundTorchConfig(timeout_s=300),
             )
-            store = ControlStore(ray.get_runtime_context().gcs_address, limit_s)
-            return in_side_thread(trainer.fit, *watches, store, Raylet()).return_value
+            return in_side_thread(trainer.fit, *watches, *daemon_watches()).return_value
         except TrainingFailedError as error:
             raise group_failure(error) from error
         except RayError as error:
@@ -176,6 +173,15 @@ def connected(workers: Workers) -> Iterator[Path | None]:
         finally:
             with kept_handlers():
                 ray.shutdown()
+
+
+def daemon_watches() -> list[Callable[[], None]]:
+    """To be called a few times a second while Ray is `connected`: each raises ClusterLost where a daemon of Ray has
+    ended, which would end this process without a word."""
+    import ray
+
+    limit_s = PRIVATE_LIMIT_S if is_private() else SHARED_LIMIT_S
+    return [ControlStore(ray.get_runtime_context().gcs_address, limit_s), Raylet()]
 
 
 def in_side_thread(fit: Callable[[], ResultT], *watches: Callable[[], None]) -> ResultT:

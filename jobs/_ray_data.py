@@ -1,19 +1,19 @@
 """Files of embeddings by Ray Data: a pool of processes, each with encoders of its own, which read shards themselves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from jobs._ray import Workers, connected
+from jobs._ray import Workers, connected, daemon_watches, in_side_thread
 from jobs.embedder import Embedder, EmbedPlan
 from pipeline.errors import EnvironmentFault, KindredError
 
 
-def embed_on_ray(plan: EmbedPlan, starts: Sequence[int], *, workers: int) -> Iterator[int]:
-    """Write the files that begin at `starts`; yields the samples of each as it is done.
+def embed_on_ray(plan: EmbedPlan, starts: Sequence[int], *, workers: int, written: Callable[[int], None]) -> None:
+    """Write the files that begin at `starts`; `written` hears the samples of each as it is done, in another thread.
 
     Only numbers of samples pass through Ray, so its memory does not grow with the data. Raises what a process raised,
-    EnvironmentFault where one was lost.
+    EnvironmentFault where one was lost, ClusterLost where Ray itself was.
     """
     if not starts:
         return
@@ -32,8 +32,12 @@ def embed_on_ray(plan: EmbedPlan, starts: Sequence[int], *, workers: int) -> Ite
                 num_cpus=1,
                 compute=ray.data.ActorPoolStrategy(size=min(workers, len(starts))),
             )
-            for row in done.iter_rows():
-                yield int(row["count"])
+
+            def read() -> None:
+                for row in done.iter_rows():
+                    written(int(row["count"]))
+
+            in_side_thread(read, *daemon_watches())
         except (RayError, KindredError) as error:
             raise _cause(error) from error
 

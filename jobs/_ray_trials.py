@@ -9,7 +9,7 @@ from ray.tune import Callback, ResultGrid
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.logger import JsonLoggerCallback
 
-from jobs._ray import Workers, connected, in_side_thread
+from jobs._ray import Workers, connected, daemon_watches, in_side_thread
 from jobs._study_trial import Answer, Trial, failure, run_trial
 from pipeline.errors import EnvironmentFault
 
@@ -35,7 +35,7 @@ def run_trials(trials: Mapping[str, Trial], workers: Workers, *, ended: Callable
             tune_config=tune.TuneConfig(max_concurrent_trials=workers.count),
             run_config=tune.RunConfig(storage_path=storage, verbose=0, callbacks=callbacks),
         )
-        return _answers(in_side_thread(tuner.fit))
+        return _answers(in_side_thread(tuner.fit, *daemon_watches()))
 
 
 def _trainable(config: dict[str, str], trials: dict[str, Trial]) -> dict[str, Answer]:

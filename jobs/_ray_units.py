@@ -1,10 +1,10 @@
 """Units of an ingest as Ray tasks."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from jobs._ray import Workers, connected
+from jobs._ray import Workers, connected, daemon_watches
 from pipeline.data.ingest import UnitMap
 from pipeline.data.work_units import Unit
 from pipeline.data.write_unit import UnitWriter
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MAX_RETRIES = 3
 """Times that a unit is tried again after its worker was lost; writing a unit twice gives the same bytes."""
+_LOOK_S = 0.2
 _AHEAD = 2
 """Tasks in flight per worker: a unit waits wherever a worker becomes free."""
 
@@ -35,20 +36,25 @@ def _run(write: UnitWriter, units: Iterable[Unit], count: int) -> Iterator[int]:
     import ray
 
     task = ray.remote(num_cpus=1, max_retries=MAX_RETRIES)(_write)
-    writer, flying = ray.put(write), set[ray.ObjectRef]()
+    writer, flying, watches = ray.put(write), set[ray.ObjectRef](), daemon_watches()
     for unit in units:
         if len(flying) >= _AHEAD * count:
-            yield _next(flying)
+            yield _next(flying, watches)
         flying.add(task.remote([writer], unit))
     while flying:
-        yield _next(flying)
+        yield _next(flying, watches)
 
 
-def _next(flying: "set[ray.ObjectRef]") -> int:
+def _next(flying: "set[ray.ObjectRef]", watches: Sequence[Callable[[], None]]) -> int:
     import ray
     from ray.exceptions import RayError, RayTaskError
 
-    (done,), _ = ray.wait(list(flying), num_returns=1)
+    ready: list[ray.ObjectRef] = []
+    while not ready:
+        ready, _ = ray.wait(list(flying), num_returns=1, timeout=_LOOK_S)
+        for watch in watches:
+            watch()
+    (done,) = ready
     flying.remove(done)
     try:
         return ray.get(done)

@@ -59,10 +59,13 @@ def embed(target: str, overrides: Sequence[str] = ()) -> Result:
         todo = [start for start in embedder.starts() if not plan.part(start).exists()]
         total = embedder.dataset.manifest.num_samples
         with Console().progress("embed", total) as advance:
-            done = total - sum(map(embedder.count, todo))
-            for count in embed_on_ray(plan, todo, workers=config.workers):
-                done += count
-                advance(done)
+            counts = [total - sum(map(embedder.count, todo))]
+
+            def written(count: int) -> None:
+                counts.append(count)
+                advance(sum(counts))
+
+            embed_on_ray(plan, todo, workers=config.workers, written=written)
         result: Result = {**identity, "num_samples": total, "files": len(embedder.starts())}
         write_json(out.path / RESULT, result)
     Console().line(f"embeddings: {out.path}/part-*.parquet, {total} samples")
