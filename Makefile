@@ -27,7 +27,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest $(TWO_FILES)
 
 test-faults: $(STAMP)
-	$(BIN)/python -m pytest $(TWO_FILES) -m "slow and fault"
+	$(BIN)/python -m pytest $(TWO_FILES) --durations=12 -m "slow and fault"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow and not fault"

@@ -16,11 +16,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+import uuid
 from pathlib import Path
 
 import torch
 
-from jobs._ray import ALLOCATOR_ENVIRONMENT, Workers, launch
+from jobs._ray import ALLOCATOR_ENVIRONMENT, PRIVATE_ENVIRONMENT, Workers, launch
 from jobs._signals import STOP_FILE, graceful_stop
 from jobs.configs import Recipe
 from jobs.pretrain import train_worker
@@ -64,6 +65,7 @@ def measure(side: str, recipe: Recipe, seconds: float) -> float:
             "recipe": recipe.model_dump_json(by_alias=True),
             "data": str(recipe.dataset_folder.resolve()),
             "folder": str(folder),
+            "command": uuid.uuid4().hex,
         }
         spool = Path(temporary) / "tracking" / "pretrain.jsonl"
         stopper = threading.Thread(target=_stop_after, args=(spool, folder / STOP_FILE, seconds), daemon=True)
@@ -92,7 +94,8 @@ def _torchrun(config: dict[str, str], workers: int, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={workers}"]
     command += ["-m", "tests.benchmarks.ray_throughput", "--worker", str(folder / "config.json")]
-    subprocess.run(command, check=True, env=os.environ | ALLOCATOR_ENVIRONMENT, stdout=subprocess.DEVNULL)
+    variables = os.environ | ALLOCATOR_ENVIRONMENT | PRIVATE_ENVIRONMENT
+    subprocess.run(command, check=True, env=variables, stdout=subprocess.DEVNULL)
 
 
 def _worker(path: str) -> None:

@@ -48,11 +48,16 @@ def _losing(workplace: Path, percent: int, kinds: Sequence[str]) -> subprocess.C
     )
 
 
+def _ended_by_ray(done: subprocess.CompletedProcess[str]) -> bool:
+    """Ray's own code ends the process at once and with 1 where its first questions at a start stay unanswered."""
+    return done.returncode == 1 and "Inject RPC" in done.stderr.rstrip().split("\n")[-1]
+
+
 @pytest.mark.parametrize("percent", [2, 10])
 def test_nothing_waits_for_ever_and_no_bit_changes(workplace: Path, undisturbed: object, percent: int) -> None:
     lossy = _losing(workplace, percent, ["*"])
 
-    assert lossy.returncode in (0, 75), lossy.stderr
+    assert lossy.returncode in (0, 75) or _ended_by_ray(lossy), lossy.stderr
     assert "Traceback" not in lossy.stderr
     done = kindred("pretrain", "out=run", folder=workplace)
     assert done.returncode == 0, done.stderr
@@ -65,4 +70,5 @@ def test_a_loss_that_ray_makes_good_is_not_noticed(workplace: Path, undisturbed:
     lossy = _losing(workplace, percent, TO_THE_CONTROL_STORE)
 
     assert lossy.returncode == 0, lossy.stderr
+    assert percent < 10 or "Inject RPC" in lossy.stderr, "nothing was lost"
     assert result_of(lossy)["state_hash"] == undisturbed
