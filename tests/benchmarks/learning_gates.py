@@ -117,7 +117,8 @@ def _nmi(run: Path, data: Path) -> float:
     table = pq.read_table(run / "probe" / "features.parquet")
     name = next(n for n in table.column_names if n.startswith("imu"))
     features = np.stack(table.column(name).to_numpy(zero_copy_only=False))[rows]
-    clusters = KMeans(15, n_init=3, random_state=0).fit_predict(features / np.linalg.norm(features, axis=1)[:, None])
+    directions = features / np.linalg.norm(features, axis=1)[:, None]
+    clusters = KMeans(15, n_init=3, random_state=0).fit_predict(directions)  # pyright: ignore[reportArgumentType]
     return float(normalized_mutual_info_score(activity[rows], clusters))
 
 

@@ -72,7 +72,8 @@ def measure(side: str, recipe: Recipe, seconds: float) -> float:
         stopper.start()
         workers = recipe.pretrain.workers
         if side == "ray":
-            launch(train_worker, config, Workers(workers, max_failures=0), guard=lambda: graceful_stop(folder))
+            with graceful_stop(folder):
+                launch(train_worker, config, Workers(workers, max_failures=0))
         else:
             _torchrun(config, workers, Path(temporary))
         stopper.join()

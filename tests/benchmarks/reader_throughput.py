@@ -19,6 +19,9 @@ this reader to each peer inside a round; both by the clock and, in one process, 
 machine disturb less.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# webdataset names its classes by star imports.
+
 import argparse
 import io
 import json
