@@ -66,10 +66,11 @@ def test_the_families_are_complete() -> None:
 
 @pytest.mark.parametrize("name", ["families_uci_har", "heads_uci_har"])
 def test_results_stand_beside_the_network_from_scratch(name: str) -> None:
+    """One a seed is enough: the control has the same batches, whatever it stands beside."""
     tuned = [run for run in PLANNED[name].runs if "finetune" in run.stages]
+    beside = [run for run in tuned if run.recipe.finetune and run.recipe.finetune.supervised_control]
 
-    assert {run.seed for run in tuned} == {*PLANNED[name].config.seeds}
-    assert all(run.recipe.finetune and run.recipe.finetune.supervised_control for run in tuned)
+    assert [run.seed for run in beside] == [*PLANNED[name].config.seeds]
 
 
 def test_the_heads_are_complete() -> None:
