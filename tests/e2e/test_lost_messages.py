@@ -53,9 +53,9 @@ def _ended_by_ray(done: subprocess.CompletedProcess[str]) -> bool:
     return done.returncode == 1 and "Inject RPC" in done.stderr.rstrip().split("\n")[-1]
 
 
-@pytest.mark.parametrize("percent", [2, 10])
-def test_nothing_waits_for_ever_and_no_bit_changes(workplace: Path, undisturbed: object, percent: int) -> None:
-    lossy = _losing(workplace, percent, ["*"])
+def test_nothing_waits_for_ever_and_no_bit_changes(workplace: Path, undisturbed: object) -> None:
+    """At 2 % it is the same: what workers tell each other is not sent again, and a start has a hundred such messages."""
+    lossy = _losing(workplace, 10, ["*"])
 
     assert lossy.returncode in (0, 75) or _ended_by_ray(lossy), lossy.stderr
     assert "Traceback" not in lossy.stderr
