@@ -54,7 +54,7 @@ def _ended_by_ray(done: subprocess.CompletedProcess[str]) -> bool:
 
 
 def test_nothing_waits_for_ever_and_no_bit_changes(workplace: Path, undisturbed: object) -> None:
-    """At 2 % it is the same: what workers tell each other is not sent again, and a start has a hundred such messages."""
+    """Nor at 2 %: what workers tell each other is not sent again, and a start has a hundred such messages."""
     lossy = _losing(workplace, 10, ["*"])
 
     assert lossy.returncode in (0, 75) or _ended_by_ray(lossy), lossy.stderr
