@@ -141,14 +141,8 @@ def _launch_once(
                 torch_config=BoundTorchConfig(timeout_s=300),
             )
             return in_side_thread(trainer.fit, *watches, *daemon_watches()).return_value
-        except TrainingFailedError as error:
+        except (TrainingFailedError, RayError) as error:
             raise group_failure(error) from error
-        except RayError as error:
-            raise ClusterLost(
-                f"Ray lost the job: {str(error).strip().splitlines()[0][:400]}",
-                code="RAY_LOST",
-                fix="type the same command again: it resumes from the last checkpoint",
-            ) from error
 
 
 @contextlib.contextmanager

@@ -59,11 +59,12 @@ def embed(target: str, overrides: Sequence[str] = ()) -> Result:
         todo = [start for start in embedder.starts() if not plan.part(start).exists()]
         total = embedder.dataset.manifest.num_samples
         with Console().progress("embed", total) as advance:
-            counts = [total - sum(map(embedder.count, todo))]
+            done = total - sum(map(embedder.count, todo))
 
             def written(count: int) -> None:
-                counts.append(count)
-                advance(sum(counts))
+                nonlocal done
+                done += count
+                advance(done)
 
             embed_on_ray(plan, todo, workers=config.workers, written=written)
         result: Result = {**identity, "num_samples": total, "files": len(embedder.starts())}
