@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.data.arrow_reader import arrow_reader
 from pipeline.data.manifest import INDEX_NAME, Manifest, load_manifest
 from pipeline.data.split import SPLITS
 from pipeline.errors import DataError
@@ -127,7 +128,7 @@ def load_index(folder: Path, manifest: Manifest | None = None) -> Index:
     if hashlib.sha256(payload).hexdigest() != manifest.index_sha256:
         raise _bad("does not match the manifest", code="DATA_CHECKSUM")
     try:
-        index = _from_table(pq.read_table(pa.BufferReader(payload), use_threads=False, pre_buffer=False), manifest)
+        index = _from_table(pq.read_table(arrow_reader(payload), use_threads=False), manifest)
     except (pa.ArrowException, KeyError) as error:
         raise _bad(f"cannot be read: {error}") from error
     _check(index, manifest)

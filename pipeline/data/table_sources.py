@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow.csv import ConvertOptions, ReadOptions, read_csv
 
+from pipeline.data.arrow_reader import arrow_reader
 from pipeline.data.file_source import RawData
 from pipeline.data.named_source import NamedSource
 from pipeline.data.raw_files import decode_utf8
@@ -53,7 +54,7 @@ class CsvSource(TableSource):
         types = {self.time.column: pa.string()} if self.time and self.time.unit == "iso" else {}
         try:
             table = read_csv(
-                pa.BufferReader(text.encode()),
+                arrow_reader(text.encode()),
                 read_options=ReadOptions(use_threads=False),
                 convert_options=ConvertOptions(include_columns=wanted, column_types=types),
             )

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from modalities.spec import Config
+from pipeline.data.arrow_reader import arrow_reader
 from pipeline.data.durable import write_durably
 from pipeline.data.findings import MAX_PROBLEMS
 from pipeline.data.manifest import Sha256, ShardEntry
@@ -130,7 +131,7 @@ def read_result(path: Path, *, sha256: str, shards: Path) -> tuple[UnitHeader, p
         payload, digest = stored[:-32], stored[-32:]
         if hashlib.sha256(payload).digest() != digest:
             return None
-        table = pq.read_table(pa.BufferReader(payload))
+        table = pq.read_table(arrow_reader(payload))
         header = UnitHeader.model_validate_json((table.schema.metadata or {}).get(_HEADER, b""))
     except (FileNotFoundError, pa.ArrowException, ValidationError):
         return None
