@@ -35,6 +35,9 @@ OBJECT_STORE_BYTES = 128 << 20  # nothing large passes through it: shards are re
 START_LIMIT_S = 180.0
 """For the daemons of a private Ray: each of Ray's own waits has a limit, but not all of them together."""
 
+LOOK_S = 0.2
+"""How often the main thread looks up from waiting for Ray: for signals, and at its watches."""
+
 RESIZE_EVERY_S = 10.0
 """How often an elastic group looks for room to grow; Ray's 60 s leave a node idle for a minute."""
 
@@ -194,7 +197,7 @@ def in_side_thread(fit: Callable[[], ResultT], *watches: Callable[[], None]) -> 
     threading.Thread(target=run, name="ray-train", daemon=True).start()
     while not future.done():
         with contextlib.suppress(TimeoutError):
-            future.exception(timeout=0.2)  # short waits let the main thread handle signals
+            future.exception(timeout=LOOK_S)
         for watch in watches:
             watch()
     return future.result()
