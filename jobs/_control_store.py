@@ -9,8 +9,9 @@ import time
 
 from pipeline.errors import ClusterLost
 
-PRIVATE_RECONNECT_S = 15
-"""Ray's own limit for a control store that we started: nobody restarts it."""
+PRIVATE_RECONNECT_S = 120
+"""Ray's own limit for a control store that we started. Threads of Ray Data that outlive a connection still keep it: it
+must be longer than saying so, clearing up and delivering metrics take."""
 PRIVATE_LIMIT_S = 3.0
 CONNECT_LIMIT_S = 20.0
 SHARED_LIMIT_S = 45.0

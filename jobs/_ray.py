@@ -35,6 +35,9 @@ OBJECT_STORE_BYTES = 128 << 20  # nothing large passes through it: shards are re
 START_LIMIT_S = 180.0
 """For the daemons of a private Ray: each of Ray's own waits has a limit, but not all of them together."""
 
+LOOK_S = 0.2
+"""How often the main thread looks up from waiting for Ray: for signals, and at its watches."""
+
 RESIZE_EVERY_S = 10.0
 """How often an elastic group looks for room to grow; Ray's 60 s leave a node idle for a minute."""
 
@@ -114,7 +117,7 @@ def _launch_once(
     workers: Workers,
     watches: Sequence[Callable[[], None]],
 ) -> object:
-    with connected(workers) as session, tempfile.TemporaryDirectory(prefix="kindred-ray-", dir=session) as storage:
+    with connected(workers) as session, scratch(session, "kindred-ray-") as storage:
         from ray.exceptions import RayError
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
@@ -169,6 +172,11 @@ def connected(workers: Workers) -> Iterator[Path | None]:
                 ray.shutdown()
 
 
+def scratch(session: Path | None, prefix: str) -> "tempfile.TemporaryDirectory[str]":
+    """A folder for what Ray keeps during one block; who still writes there when Ray is lost must not hide that."""
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=session, ignore_cleanup_errors=True)
+
+
 def daemon_watches() -> list[Callable[[], None]]:
     """To be called a few times a second while Ray is `connected`: each raises ClusterLost where a daemon of Ray has
     ended, which would end this process without a word."""
@@ -194,7 +202,7 @@ def in_side_thread(fit: Callable[[], ResultT], *watches: Callable[[], None]) -> 
     threading.Thread(target=run, name="ray-train", daemon=True).start()
     while not future.done():
         with contextlib.suppress(TimeoutError):
-            future.exception(timeout=0.2)  # short waits let the main thread handle signals
+            future.exception(timeout=LOOK_S)
         for watch in watches:
             watch()
     return future.result()
@@ -224,12 +232,13 @@ def _connect(workers: Workers) -> Path | None:
     """Attach to RAY_ADDRESS, or start a private Ray on this machine and return its session's folder."""
     import ray
     from ray._common.utils import get_default_ray_temp_dir
-    from ray._private import ray_constants
+    from ray._private import auto_init_hook, ray_constants
     from ray._raylet import Config  # pyright: ignore
 
     address = os.environ.get("RAY_ADDRESS")
     # Ray reads the environment when it is imported, which may have been before we set it.
     Config.initialize("")
+    auto_init_hook.enable_auto_connect = False  # a thread that outlives a lost Ray would start another
     ray_constants.ENABLE_RAY_CLUSTER = bool(address) or os.environ[LOOPBACK_ONLY] != "0"
     if address:
         if ":" in address:  # Ray itself waits for minutes, and takes no signal meanwhile

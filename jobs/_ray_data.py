@@ -1,5 +1,6 @@
 """Files of embeddings by Ray Data: a pool of processes, each with encoders of its own, which read shards themselves."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -21,8 +22,8 @@ def embed_on_ray(plan: EmbedPlan, starts: Sequence[int], *, workers: int, writte
         import ray
         from ray.exceptions import RayError
 
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        _quieten()
         try:
             files = ray.data.from_items([{"start": start} for start in starts], override_num_blocks=len(starts))
             done = files.map_batches(
@@ -40,6 +41,14 @@ def embed_on_ray(plan: EmbedPlan, starts: Sequence[int], *, workers: int, writte
             in_side_thread(read, *daemon_watches())
         except (RayError, KindredError) as error:
             raise _cause(error) from error
+
+
+def _quieten() -> None:
+    """What goes wrong is raised here, and its log file has the rest; threads of Ray Data that outlive a lost Ray would
+    show tracebacks."""
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.CRITICAL)
 
 
 class _Process:

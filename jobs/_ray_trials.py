@@ -1,7 +1,6 @@
 """Runs of a study as trials of Ray Tune: as many at once as asked for and as there is room for."""
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 
 from ray import tune
@@ -9,7 +8,7 @@ from ray.tune import Callback, ResultGrid
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.logger import JsonLoggerCallback
 
-from jobs._ray import Workers, connected, daemon_watches, in_side_thread
+from jobs._ray import Workers, connected, daemon_watches, in_side_thread, scratch
 from jobs._study_trial import Answer, Trial, failure, run_trial
 from pipeline.errors import EnvironmentFault
 
@@ -28,7 +27,7 @@ def run_trials(trials: Mapping[str, Trial], workers: Workers, *, ended: Callable
     os.environ.update(TUNE_ENVIRONMENT)
     resources = {"cpu": workers.cpus} | ({"gpu": workers.gpus} if workers.gpus else {})
     callbacks: list[Callback] = [_Listener(ended), JsonLoggerCallback()]  # without a log, Tune misses one at the end
-    with connected(workers) as session, tempfile.TemporaryDirectory(prefix="kindred-tune-", dir=session) as storage:
+    with connected(workers) as session, scratch(session, "kindred-tune-") as storage:
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(_trainable, trials=dict(trials)), resources),
             param_space={"run": tune.grid_search([*trials])},

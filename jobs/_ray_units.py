@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from jobs._ray import Workers, connected, daemon_watches
+from jobs._ray import LOOK_S, Workers, connected, daemon_watches
 from pipeline.data.ingest import UnitMap
 from pipeline.data.work_units import Unit
 from pipeline.data.write_unit import UnitWriter
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 MAX_RETRIES = 3
 """Times that a unit is tried again after its worker was lost; writing a unit twice gives the same bytes."""
-_LOOK_S = 0.2
 _AHEAD = 2
 """Tasks in flight per worker: a unit waits wherever a worker becomes free."""
 
@@ -51,7 +50,7 @@ def _next(flying: "set[ray.ObjectRef]", watches: Sequence[Callable[[], None]]) -
 
     ready: list[ray.ObjectRef] = []
     while not ready:
-        ready, _ = ray.wait(list(flying), num_returns=1, timeout=_LOOK_S)
+        ready, _ = ray.wait(list(flying), num_returns=1, timeout=LOOK_S)
         for watch in watches:
             watch()
     (done,) = ready

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -88,6 +89,18 @@ class RunFolder:
             file.write(f"pid {os.getpid()} on {os.uname().nodename}\n")
             file.flush()
             yield
+
+    def await_holder(self, seconds: float) -> None:
+        """Return when no process holds the run exclusively, or after `seconds`. Raises OutputError as `locked` does."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                with self.locked():
+                    return
+            except OutputError as error:
+                if error.code != "OUT_LOCKED" or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
 
     def claim(self, stage: str, identity: Mapping[str, JsonValue]) -> None:
         """Record what a stage is; refuse to go on with another configuration. Raises ConfigError with the diff.

@@ -16,10 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from jobs._own_process import python_environment
+from jobs._run_folder import RunFolder
 from jobs._signals import stopped_by_sigterm
 from pipeline.errors import KindredError
 
 LOG_NAME = "study.log"
+ENDS_WITHIN_S = 60.0
+"""How long a trial of an earlier command, which may have ended before it, may take to write its checkpoint."""
 Answer = dict[str, object]
 
 
@@ -74,6 +77,7 @@ def _answer(trial: Trial) -> Answer:
 
     try:
         with stopped_by_sigterm():
+            RunFolder(Path(trial.folder)).await_holder(ENDS_WITHIN_S)
             run_recipe(Path(trial.recipe), trial.overrides, fork=None, stages=trial.stages, tags=trial.tags)
     except KindredError as error:
         return failure(error)

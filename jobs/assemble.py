@@ -112,6 +112,11 @@ def open_dataset(place: ShardSource | Path, aliases: Mapping[str, str] | None = 
     )
 
 
+def open_datasets(recipe: Recipe, first: Path | DatasetUrl) -> list[Dataset]:
+    """The data set in `first`, and the further ones of the recipe's mixture."""
+    return [open_dataset(source_of(recipe, place), recipe.aliases) for place in (first, *recipe.places()[1:])]
+
+
 def _no_stream(name: str, key: str, known: Iterable[str]) -> ConfigError:
     return ConfigError(
         f"the data set has no stream {name}", code="CONFIG_STREAM", field=key, expected=sorted(known), got=name

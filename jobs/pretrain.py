@@ -29,9 +29,8 @@ from jobs.assemble import (
     build_modalities,
     build_pretraining,
     mixture_reader,
-    open_dataset,
+    open_datasets,
     pretrain_identity,
-    source_of,
 )
 from jobs.configs import Recipe
 from jobs.mirror import mirror_of, resume_from_mirror
@@ -40,7 +39,7 @@ from jobs.preflight import preflight
 from jobs.surroundings import surroundings_of
 from pipeline import errors
 from pipeline.data.ledger import LEDGER_NAME
-from pipeline.data.place import DatasetUrl, absolute, parse_place
+from pipeline.data.place import parse_place
 from pipeline.data.plan import Order
 from pipeline.errors import EnvironmentFault, KindredError, TrainingHealthError
 from pipeline.evaluate.pseudo_labels import PSEUDO_LABELS_NAME, PseudoLabels, write_pseudo_labels
@@ -58,19 +57,19 @@ PREFIX = "pretrain/"
 _log = logging.getLogger(__name__)
 
 
-def pretrain(recipe: Recipe, data: Path | DatasetUrl, folder: Path) -> FitResult:
-    """Train the recipe's encoders on the data set in `data`; state lives in `folder`. Resumes by itself."""
+def pretrain(recipe: Recipe, datasets: list[Dataset], folder: Path) -> FitResult:
+    """Train the recipe's encoders on `datasets`, more than one for a mixture; state lives in `folder`. Resumes by
+    itself."""
     recipe = recipe.absolute()
     config: dict[str, JsonValue] = {
         "recipe": recipe.model_dump_json(by_alias=True),
-        "data": str(absolute(data)),
+        "data": str(datasets[0].source),
         "folder": str(folder.resolve()),
         "command": uuid.uuid4().hex,
     }
     raised = WorkerErrors(folder, str(config["command"]))
     raised.forget()
     StepsOfAttempts(folder).forget()
-    datasets = _open(recipe, data)
     task = _task(recipe, datasets, SingleWorker(), torch.device("cpu"))
     for dataset in datasets:
         preflight(task, dataset, recipe.pretrain, folder)
@@ -135,7 +134,7 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
     worker, attempts = GroupWorker(), StepsOfAttempts(folder)
     try:
         with signs_of_life(folder, worker, recipe.pretrain.hang_after_s):
-            datasets = _open(recipe, parse_place(str(config["data"])))
+            datasets = open_datasets(recipe, parse_place(str(config["data"])))
             order = _order(recipe, datasets)
             refuse_repeated(attempts, order, None if recipe.data.mix else datasets[0].index.key)
             mark = attempts.mark if worker.rank == 0 else lambda step: None
@@ -231,11 +230,6 @@ def _leave_pseudo_labels(task: Pretraining, folder: Path) -> None:
     spaces = {name: space.labels() for name, space in memory.spaces.items()}
     labels = PseudoLabels(rows.take(np.arange(len(rows))), spaces)
     write_pseudo_labels(folder / PSEUDO_LABELS_NAME, labels)
-
-
-def _open(recipe: Recipe, data: Path | DatasetUrl) -> list[Dataset]:
-    """The data set in `data`, and the further ones of a mixture."""
-    return [open_dataset(source_of(recipe, place), recipe.aliases) for place in (data, *recipe.places()[1:])]
 
 
 def _task(recipe: Recipe, datasets: list[Dataset], worker: Worker, device: torch.device) -> Pretraining:

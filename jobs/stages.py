@@ -11,14 +11,14 @@ from jobs._dataset_summary import check_columns, show_dataset
 from jobs._run_folder import RunFolder, numbers, write_recipe
 from jobs._trained_shards import keep_shards, refuse_other_shards
 from jobs._trained_streams import keep_streams
-from jobs.assemble import open_dataset, pretrain_identity, source_of
+from jobs.assemble import open_datasets, pretrain_identity, source_of
 from jobs.configs import Recipe
 from jobs.data_config import REMOTE_KEYS
 from jobs.ingest import ingest_recipe
 from jobs.pretrain import pretrain
 from pipeline.config import to_json
 from pipeline.data.index import load_index
-from pipeline.data.manifest import Manifest, load_manifest
+from pipeline.data.manifest import load_manifest
 from pipeline.data.place import absolute
 from pipeline.errors import OutputError
 from pipeline.tracking import Spool, history, read_spool
@@ -67,24 +67,21 @@ def _ingest(context: Context) -> Result:
 
 
 def _pretrain_identity(recipe: Recipe, folder: RunFolder) -> Result:
-    manifests = _manifests(recipe)
+    manifests = [load_manifest(source_of(recipe, place).folder) for place in recipe.places()]
     refuse_other_shards(folder.path / "pretrain", manifests)
     return pretrain_identity(recipe, manifests)
-
-
-def _manifests(recipe: Recipe) -> list[Manifest]:
-    return [load_manifest(source_of(recipe, place).folder) for place in recipe.places()]
 
 
 def _pretrain(context: Context) -> Result:
     recipe, folder = context.recipe, context.folder
     write_recipe(folder.stage("pretrain"), to_json(recipe.absolute()))
-    keep_shards(folder.stage("pretrain"), _manifests(recipe))
-    dataset = open_dataset(source_of(recipe), recipe.aliases)
+    datasets = open_datasets(recipe, recipe.place)
+    dataset = datasets[0]
+    keep_shards(folder.stage("pretrain"), [each.manifest for each in datasets])
     keep_streams(folder.stage("pretrain"), dataset)
     check_columns(recipe, dataset.manifest, dataset.index)
     context.spool.dataset(name=dataset.manifest.name, digest=dataset.manifest.sha256, source=str(dataset.source))
-    result = pretrain(recipe, recipe.place, folder.stage("pretrain"))
+    result = pretrain(recipe, datasets, folder.stage("pretrain"))
     records, _ = read_spool(context.spool.path)
     last: Result = {name: points[-1][1] for name, points in history(records).items() if name.startswith("pretrain/")}
     for alarm in collapse_alarms(numbers(last)):

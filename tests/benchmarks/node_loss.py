@@ -13,15 +13,13 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from tests.e2e.conftest import command, environment, kindred
+from tests.e2e.conftest import command, environment, kindred, wait_until
 from tests.e2e.ray_cluster import LOST_NODE_SEEN_QUICKLY, Cluster, ray_cluster
 from tests.faults.chaos_faults import last_step
-from tests.wait_for import wait_for
 
 LIMIT_S = 45.0
 SETTLED_STEPS = 6
@@ -50,7 +48,7 @@ def _losses(cluster: Cluster, folder: Path, times: int) -> list[float]:
     variables = environment(folder) | cluster.environment | {"RAY_ADDRESS": cluster.control_store}
     given = command("pretrain", "out=run", *GIVEN, f"pretrain.max_failures={times}")
     with (folder / "log").open("w") as log:
-        job = subprocess.Popen(given, cwd=folder, env=variables, stdout=log, stderr=log)
+        job = subprocess.Popen(given, cwd=folder, env=variables, stdout=log, stderr=log, text=True)
         try:
             return [_lose_a_node(cluster, job, folder / "run", number) for number in range(times)]
         finally:
@@ -58,23 +56,17 @@ def _losses(cluster: Cluster, folder: Path, times: int) -> list[float]:
             job.wait()
 
 
-def _lose_a_node(cluster: Cluster, job: subprocess.Popen[bytes], run: Path, number: int) -> float:
+def _lose_a_node(cluster: Cluster, job: subprocess.Popen[str], run: Path, number: int) -> float:
     cluster.add_node(cpus=1)
-    _wait(job, lambda: len(cluster.workers()) == 2)
+    wait_until(job, lambda: len(cluster.workers()) == 2)
     begun = last_step(run)
-    _wait(job, lambda: last_step(run) >= begun + SETTLED_STEPS)
+    wait_until(job, lambda: last_step(run) >= begun + SETTLED_STEPS)
     cluster.kill_node()
     lost, began = last_step(run), time.monotonic()
-    _wait(job, lambda: last_step(run) > lost)
+    wait_until(job, lambda: last_step(run) > lost)
     seconds = time.monotonic() - began
     print(f"loss {number} after step {lost}: {seconds:5.1f} s to the next new step", flush=True)
     return round(seconds, 2)
-
-
-def _wait(job: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
-    wait_for(lambda: job.poll() is not None or ready(), seconds=300)
-    if job.poll() is not None:
-        raise SystemExit(f"the job ended with {job.returncode}")
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def wait_until(process: subprocess.Popen[str], ready: Callable[[], bool]) -> Non
     def alive_and_ready() -> bool:
         if ready():
             return True
-        assert process.poll() is None, process.communicate()[1]
+        assert process.poll() is None, f"ended with {process.returncode}: {process.communicate()[1]}"
         return False
 
     wait_for(alive_and_ready, seconds=200)

@@ -39,7 +39,7 @@ def train(root: Path) -> None:
     recipe = _recipe(root / "trained")
     ingest_recipe(recipe)
     for _ in range(2):
-        pretrain(recipe, root / "trained" / "data", root / "trained" / "pretrain")
+        pretrain(recipe, [open_dataset(root / "trained" / "data")], root / "trained" / "pretrain")
     for name in ("resume-honest", "probe-honest", "encoder-honest"):
         (root / f"warm-{name}").mkdir()
         ATTEMPTS[name].act(root / f"warm-{name}")
@@ -61,7 +61,7 @@ def resume(change: Callable[[Path], object]) -> Attempt:
 
     def act(folder: Path) -> None:
         run = _stolen(folder, change)
-        pretrain(_recipe(run), folder.parent / "trained" / "data", run / "pretrain")
+        pretrain(_recipe(run), [open_dataset(folder.parent / "trained" / "data")], run / "pretrain")
 
     return Attempt(lambda folder: None, act)
 
