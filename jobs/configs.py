@@ -105,9 +105,9 @@ class Recipe(Config):
     probe: ProbeConfig = ProbeConfig()
     """The probe stage."""
     regression: RegressionConfig | None = None
-    """Numbers that the probe stage predicts, beside the label or without one; None predicts none."""
+    """Numbers that probes and fine-tuning predict, beside the label or without one; None predicts none."""
     multi_label: MultiLabelConfig | None = None
-    """Sets of tags that the probe stage predicts, beside the label or without one; None predicts none."""
+    """Sets of tags that probes and fine-tuning predict, beside the label or without one; None predicts none."""
     sequence: SequenceConfig | None = None
     """Classes of single steps that the probe stage predicts beside the label; None predicts none."""
     evaluate: EvaluateConfig = EvaluateConfig()

@@ -1,4 +1,7 @@
-"""Fine-tune stage: train encoders with labels, from pretrained and (the control) from random weights, equal budgets."""
+"""Fine-tune stage: train encoders with labels, from pretrained and (the control) from random weights, equal budgets.
+
+The label has the head that the recipe chooses; targets beside it have a linear output.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from jobs._classifier_fit import fit_classifier
 from jobs._console import Console
+from jobs._dataset_summary import check_columns
 from jobs._labelled_samples import LabelledSamples, labelled_samples
+from jobs._tuning import Pretrained, Tuning, finetune_config, fit_tuning, tuned_streams
 from jobs.assemble import Dataset, batch_reader, build_modalities, open_dataset, source_of
 from jobs.configs import Recipe
+from jobs.finetune_targets import finetune_targets, learnable_targets
 from jobs.leak_audit import audit_pretraining
 from jobs.pretrained import pretrained_encoders, pretraining_of
 from jobs.stages import Context
@@ -25,12 +30,10 @@ from pipeline.errors import ConfigError
 from pipeline.evaluate.class_loss import ClassLoss, class_loss
 from pipeline.evaluate.classifier_metrics import classifier_metrics
 from pipeline.evaluate.finetune import Classification, StepClasses, Supervision
-from pipeline.evaluate.finetune_config import FinetuneConfig
 from pipeline.evaluate.gain import Gain, paired
 from pipeline.evaluate.group_intervals import group_interval
 from pipeline.evaluate.results import FUSED
 from pipeline.evaluate.temperature import fit_temperature
-from pipeline.evaluate.weights import load_weights
 from pipeline.heads.spec import Attribute
 
 Result = dict[str, JsonValue]
@@ -45,37 +48,62 @@ class Scored:
 
 
 def finetune(context: Context) -> Result:
-    """Metrics of every label fraction, with the supervised control beside each."""
-    recipe, config = context.recipe, context.recipe.finetune
-    if config is None or recipe.label is None:
+    """Metrics of every label fraction of the label and of every target, with the supervised control beside each."""
+    recipe = context.recipe
+    if recipe.finetune is None or not recipe.is_probed:
         return {"skipped": "the recipe has no finetune section or no label", "metrics": {}}
     dataset = open_dataset(source_of(recipe), recipe.aliases)
+    check_columns(recipe, dataset.manifest, dataset.index)
     audit_pretraining(recipe, dataset, pretraining_of(recipe, context.folder))
+    targets = learnable_targets(recipe, dataset)  # before hours are spent on the label
     tensors, moved = pretrained_encoders(recipe, context.folder), transfer(recipe, context.folder, dataset)
     moved.show(Console())
+    pretrained = Pretrained(tensors, moved.dataset)
+    label = _Part({"streams": [*tuned_streams(recipe)]}, [], {})
+    if recipe.label is not None:
+        label = _finetuned_label(context, dataset, pretrained)
+    tuned = finetune_targets(context, dataset, pretrained, targets)
+    found = [*label.gains, *tuned.gains]
+    gained: Result = {name: value for gain in found for name, value in gain.metrics().items()}
+    return {
+        **label.document,
+        **({"targets": tuned.weights} if targets else {}),
+        "gains": [gain.model_dump() for gain in found],
+        "channels": {name: {key: [*names] for key, names in own.items()} for name, own in moved.channels.items()},
+        "metrics": {**label.metrics, **tuned.metrics, **gained},
+    }
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What the stage says of the label."""
+
+    document: Result
+    gains: list[Gain]
+    metrics: Result
+
+
+def _finetuned_label(context: Context, dataset: Dataset, pretrained: Pretrained) -> _Part:
+    recipe, config = context.recipe, finetune_config(context.recipe)
     metrics: Result = {}
     reports: Result = {}
     found: list[Gain] = []
     for percent in config.percents:
         samples = labelled_samples(recipe, dataset, percent)
-        tuned, reports[f"{percent:g}"] = _finetuned(context, moved.dataset, samples, tensors)
+        tuned, reports[f"{percent:g}"] = _finetuned(context, samples, pretrained)
         metrics |= {f"finetune/{percent:g}/{name}": value for name, value in tuned.metrics.items()}
         if config.supervised_control:
             control = _supervised(context, dataset, samples)
             metrics |= {f"control/supervised/fused/{percent:g}/{n}": value for n, value in control.metrics.items()}
             found += _gain(samples, tuned, control, seed=recipe.seed)
-    metrics |= {name: value for gain in found for name, value in gain.metrics().items()}
-    classes, streams = dataset.manifest.labels[recipe.label], _streams(recipe)
-    return {
+    document: Result = {
         "label": recipe.label,
-        "classes": [*classes],
-        "streams": [*streams],
+        "classes": [*dataset.manifest.labels[str(recipe.label)]],
+        "streams": [*tuned_streams(recipe)],
         "trained_with": config.head.model_dump(mode="json"),
         "weights": reports,
-        "gains": [gain.model_dump() for gain in found],
-        "channels": {name: {key: [*names] for key, names in own.items()} for name, own in moved.channels.items()},
-        "metrics": metrics,
     }
+    return _Part(document, found, metrics)
 
 
 def _gain(samples: LabelledSamples, tuned: Scored, control: Scored, *, seed: int) -> list[Gain]:
@@ -97,14 +125,11 @@ def _gain(samples: LabelledSamples, tuned: Scored, control: Scored, *, seed: int
     return [paired(compared, tuned.correct, control.correct, groups, rng=rng)]
 
 
-def _finetuned(
-    context: Context, dataset: Dataset, samples: LabelledSamples, tensors: dict[str, torch.Tensor]
-) -> tuple[Scored, Result]:
+def _finetuned(context: Context, samples: LabelledSamples, pretrained: Pretrained) -> tuple[Scored, Result]:
     """Scores of the pretrained encoders after training, and what is known of the weights."""
-    config = _config(context.recipe)
+    config, dataset = finetune_config(context.recipe), pretrained.dataset
     task = classification(context, dataset, class_loss(config, samples.class_counts()), blocks=config.blocks)
-    counts = load_weights(task.module.encoders, tensors).counts()
-    context.spool.params({f"weights/{name}": count for name, count in counts.items()})
+    counts = pretrained.load(context, task)
     scored = _trained(context, dataset, task, samples, method="finetune", decay=config.layer_decay)
     report: Result = {
         **counts,
@@ -117,7 +142,7 @@ def _finetuned(
 
 def _supervised(context: Context, dataset: Dataset, samples: LabelledSamples) -> Scored:
     """Scores of the same network, all of it trained from random weights."""
-    task = classification(context, dataset, class_loss(_config(context.recipe), samples.class_counts()))
+    task = classification(context, dataset, class_loss(finetune_config(context.recipe), samples.class_counts()))
     return _trained(context, dataset, task, samples, method="supervised", decay=1.0)
 
 
@@ -127,14 +152,20 @@ def _trained(
     """Train, calibrate on validation samples where there are labelled ones, and score on the test split once."""
     recipe, name = context.recipe, f"{method}-{samples.percent:g}"
     steps = task.supervision.steps
-    read = batch_reader(dataset, _streams(recipe), recipe.label, () if steps is None else (steps.name,))
-    best = fit_classifier(context, task, samples, read, name=name, decay=decay)
+    read = batch_reader(dataset, tuned_streams(recipe), recipe.label, () if steps is None else (steps.name,))
+
+    def validation_loss() -> float:
+        logits = task.module.predictions(read, samples.validation)
+        return float(task.supervision.class_loss(logits, samples.classes(samples.validation)).total())
+
+    tuning = Tuning(task, samples.train, samples.validation, read, validation_loss)
+    best = fit_tuning(context, tuning, name=name, decay=decay)
     temperature, held_out = None, {}
     if len(samples.validation):
-        validated, known = task.logits(read, samples.validation), samples.classes(samples.validation)
+        validated, known = task.module.predictions(read, samples.validation), samples.classes(samples.validation)
         temperature = fit_temperature(validated, known)
         held_out = {"validation_accuracy": float((validated.argmax(dim=1) == known).double().mean())}
-    logits, y = task.logits(read, samples.test), samples.classes(samples.test)
+    logits, y = task.module.predictions(read, samples.test), samples.classes(samples.test)
     metrics = held_out | classifier_metrics(logits, y, temperature=temperature)
     correct = (logits.argmax(dim=1) == y).float().numpy()
     if samples.test_groups is not None:
@@ -155,19 +186,14 @@ def _show(context: Context, name: str, metrics: dict[str, float]) -> None:
     Console().line(f"{context.recipe.name} {name}: {accuracy}, {calibration} ({context.folder.stage('finetune')})")
 
 
-def _config(recipe: Recipe) -> FinetuneConfig:
-    assert recipe.finetune is not None  # noqa: S101 - checked by the stage
-    return recipe.finetune
-
-
 def classification(context: Context, dataset: Dataset, loss: ClassLoss, *, blocks: int | None = None) -> Classification:
     """The task of the fine-tune stage, with random weights. blocks: number of last ones that are trained, or all."""
     recipe = context.recipe
     modalities: dict[str, Modality] = build_modalities(recipe, dataset, seed=recipe.seed)
-    head = _config(recipe).head
+    head = finetune_config(recipe).head
     attributes = {name: _attribute(dataset, name) for name in head.attribute_columns}
     return Classification(
-        {name: modalities[name] for name in _streams(recipe)},
+        {name: modalities[name] for name in tuned_streams(recipe)},
         Supervision(
             len(dataset.manifest.labels[str(recipe.label)]),
             loss,
@@ -176,13 +202,15 @@ def classification(context: Context, dataset: Dataset, loss: ClassLoss, *, block
             None if head.steps_of is None else _steps(recipe, dataset, head.steps_of, modalities),
         ),
         seed=recipe.seed,
-        augment=_config(recipe).augment,
+        augment=finetune_config(recipe).augment,
         blocks=blocks,
     )
 
 
 def _steps(recipe: Recipe, dataset: Dataset, label: str, modalities: Mapping[str, Modality]) -> StepClasses:
-    stream = labelled_stream(dataset.manifest.step_labels, label, _streams(recipe), field="finetune.head.step_label")
+    stream = labelled_stream(
+        dataset.manifest.step_labels, label, tuned_streams(recipe), field="finetune.head.step_label"
+    )
     classes = dataset.manifest.step_labels[label].classes
     return StepClasses(label, stream, len(classes), time_patching(modalities[stream].encoder, stream).steps)
 
@@ -199,8 +227,3 @@ def _attribute(dataset: Dataset, name: str) -> Attribute:
             got=name,
         )
     return Attribute(torch.from_numpy(dataset.index.labels(name)), len(known[name]))
-
-
-def _streams(recipe: Recipe) -> list[str]:
-    """A stream that is declared to show the label would make the task trivial."""
-    return [name for name in recipe.streams if name not in recipe.leak.allow]

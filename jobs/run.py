@@ -118,9 +118,11 @@ def _show_results(recipe: Recipe, folder: RunFolder, metrics: Mapping[str, float
     if rows := rows_from_metrics(metrics):
         console.results(rows, title=f"{recipe.name}: test accuracy, %")
     if lines := regression_lines(metrics):
-        show_regression(console, lines, title=f"{recipe.name}: R2 of ridge probes, test split")
+        show_regression(console, lines, title=f"{recipe.name}: R2 of ridge probes and tuned encoders, test split")
     if tagged := multi_label_lines(metrics):
-        show_multi_label(console, tagged, title=f"{recipe.name}: mAP of one-vs-rest probes, test split")
+        show_multi_label(
+            console, tagged, title=f"{recipe.name}: mAP of one-vs-rest probes and tuned encoders, test split"
+        )
     if steps := sequence_lines(metrics):
         show_sequence(console, steps, title=f"{recipe.name}: linear probes of single steps, test split")
     for line in (*gain_lines(gains, rows), *target_gain_lines(gains)):

@@ -103,9 +103,9 @@ def _downstream_identity(*sections: str) -> Callable[[Recipe, RunFolder], Result
             )
         manifest = load_manifest(source_of(recipe).folder).sha256
         chosen = _section(recipe, "seed", "label", "subject", "leak", *sections)
-        if "probe" in sections:
-            asked = {"regression": recipe.regression, "multi_label": recipe.multi_label, "sequence": recipe.sequence}
-            chosen |= _section(recipe, *(name for name, section in asked.items() if section is not None))
+        sequence = recipe.sequence if "probe" in sections else None
+        asked = {"regression": recipe.regression, "multi_label": recipe.multi_label, "sequence": sequence}
+        chosen |= _section(recipe, *(name for name, section in asked.items() if section is not None))
         if recipe.pretrained_streams:
             chosen["pretrained_streams"] = {**recipe.pretrained_streams}
         return {"state_hash": pretrained["state_hash"], "manifest": manifest, **chosen}

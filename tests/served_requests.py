@@ -97,4 +97,4 @@ class TrainingTime:
         load_weights(task.module, tuned[1])
         temperature = tuned[0].temperature
         assert temperature is not None
-        return (task.predict(self.batch(idx, kept)) / temperature).softmax(dim=1).numpy()
+        return (task.module.predict(self.batch(idx, kept)) / temperature).softmax(dim=1).numpy()

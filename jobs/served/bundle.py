@@ -16,8 +16,8 @@ from modalities.catalogue import AnySchema, AnyStream
 from modalities.request import parse_raw
 from modalities.spec import Config, Modality, Statistics
 from pipeline.errors import CheckpointError
-from pipeline.evaluate.finetune import Classifier
 from pipeline.evaluate.fitted_fusion import Fusion
+from pipeline.evaluate.fused_network import FusedNetwork
 from pipeline.evaluate.weights import load_weights
 from pipeline.heads.catalogue import AnyHead
 from pipeline.heads.linear import Linear
@@ -116,7 +116,7 @@ def _head(folder: Path, bundle: Bundle, tensors: Mapping[str, Tensor]) -> Head |
     if bundle.head is None:
         return None
     own = {name: _modality(folder, bundle, name).encoder for name in bundle.head.streams}
-    classifier = Classifier(own, len(bundle.head.classes), head=bundle.head.trained_with)
+    classifier = FusedNetwork(own, len(bundle.head.classes), head=bundle.head.trained_with)
     load_weights(classifier, _below("classifier.", tensors))
     return Head(classifier, bundle.head.classes, bundle.head.temperature)
 

@@ -15,7 +15,7 @@ Balance: TypeAlias = Literal["weights", "logit_adjustment"]
 
 
 class FinetuneConfig(FitConfig):
-    """Training the encoders with labels, and the same network from scratch as its control."""
+    """Training the encoders with labels and targets beside them, and the same network from scratch as the control."""
 
     optim: OptimConfig = OptimConfig(learning_rate=5e-4)
     """Optimiser of the head; encoder blocks get layer-wise smaller rates."""
@@ -37,7 +37,8 @@ class FinetuneConfig(FitConfig):
     layer_decay: float = Field(default=0.75, gt=0, le=1)
     """Learning rate of a block relative to the one above it."""
     head: AnyHead = Linear()
-    """How features become logits, and what training minimises of both."""
+    """How features become logits of the label, and what training minimises of both. Targets beside it have a linear
+    output: squared error of numbers, binary cross-entropy of tags."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Label smoothing; margin heads and triplets, which have a class loss of their own, have none."""
     loss: Loss = "cross_entropy"
@@ -46,7 +47,7 @@ class FinetuneConfig(FitConfig):
     """For classes of unequal size: `weights` weighs each by its inverse frequency, `logit_adjustment` adds the log of
     its share to its logit in training (arXiv 2007.07314). Shares of the labelled training samples. None: off."""
     percents: tuple[Percent, ...] = Field(default=(100.0,), min_length=1)
-    """Label fractions, in percent of the labelled training split."""
+    """Label fractions, in percent of the labelled training split; of the label and of every target."""
     augment: bool = True
     """Train on augmented views."""
     supervised_control: bool = True

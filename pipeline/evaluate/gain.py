@@ -27,7 +27,8 @@ Finding: TypeAlias = Literal["helps", "worse", "unclear", "untested"]
 class Gain(BaseModel):
     """Accuracy of the method minus that of `control`, the strongest of `num_controls`.
 
-    Of `regression` it is R2, of `multi_label` the share of whole sets of tags; both name their target.
+    Of `regression` it is R2, of `multi_label` the share of whole sets of tags; both name their target. They are of
+    probes, and of fine-tuned encoders where the control is `supervised`, which is trained in no other stage.
     low, high: 95 % interval; p_value: two-sided. None where there are fewer than `LEAST_GROUPS` test groups.
     """
 
@@ -58,7 +59,8 @@ class Gain(BaseModel):
     def metrics(self) -> dict[str, float]:
         """Flat metrics by full name."""
         stages = {"linear": f"probe/{self.subset}/linear", "finetune": "finetune"}
-        stage = stages.get(self.method, f"{self.method}/{self.target}/probe/{self.subset}")
+        source = "finetune" if self._is_tuned else "probe"
+        stage = stages.get(self.method, f"{self.method}/{self.target}/{source}/{self.subset}")
         name = f"{stage}/{self.percent:g}/gain"
         found = {name: self.difference, f"{name}_low": self.low, f"{name}_high": self.high}
         return {key: value for key, value in found.items() if value is not None}
@@ -67,7 +69,7 @@ class Gain(BaseModel):
         """The claim, or that there is none, with its numbers."""
         least = "" if self.shots is None else f" (at least {self.shots} per class)"
         where = f"at {self.percent:g} % labels{least}"
-        for_what = {"linear": "", "finetune": " for fine-tuning"}.get(self.method, f" for {self.target}")
+        for_what = self._for_what()
         points = f"{self._difference()} over {TITLES.get(self.control, self.control).lower()}"
         if self.low is None or self.high is None:
             return (
@@ -78,6 +80,15 @@ class Gain(BaseModel):
         claim = claims.get(self.finding, "no difference shown") + for_what
         low, high = (f"{v:.3f}" if self.method == "regression" else f"{100 * v:.1f}" for v in (self.low, self.high))
         return f"{claim} {where}: {points} (95 % interval {low} to {high})"
+
+    @property
+    def _is_tuned(self) -> bool:
+        return self.method == "finetune" or (self.target is not None and self.control == "supervised")
+
+    def _for_what(self) -> str:
+        if not self._is_tuned:
+            return "" if self.target is None else f" for {self.target}"
+        return " for fine-tuning" if self.target is None else f" for fine-tuning on {self.target}"
 
     def _difference(self) -> str:
         if self.method == "regression":

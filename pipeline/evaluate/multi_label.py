@@ -5,7 +5,8 @@ and seed alone (the same ones for every feature table), C chosen with those rows
 groups, and one score on the test split.
 """
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -17,9 +18,10 @@ from pipeline.evaluate.controls import ProbeInput
 from pipeline.evaluate.group_intervals import Interval, group_interval
 from pipeline.evaluate.label_fractions import label_draws
 from pipeline.evaluate.labelled import Features, Rows
-from pipeline.evaluate.one_vs_rest import Tagged, TagPrediction, Tags, one_vs_rest_probe
+from pipeline.evaluate.one_vs_rest import Tagged, Tags, one_vs_rest_probe
 from pipeline.evaluate.probe_config import ProbeConfig
-from pipeline.evaluate.tag_scores import TagScores, exactly_right, tag_intervals, tag_scores
+from pipeline.evaluate.tag_scores import Probabilities, TagScores, exactly_right, tag_intervals, tag_scores
+from pipeline.evaluate.target_fit import TargetFit
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,17 @@ class MultiLabelTask:
     test: Rows
     kind: ClassVar[Literal["multi_label"]] = "multi_label"
 
+    def labelled(self, rows: Rows) -> Rows:
+        """Those of the rows that have a label."""
+        return rows[self.known[rows]]
+
     def labelled_test(self) -> Rows:
         """Test rows that have a label, as the probes see them."""
-        return self.test[self.known[self.test]]
+        return self.labelled(self.test)
 
-    def tagged(self, x: Features, rows: Rows, split: str) -> Tagged:
-        """Those of the rows that are labelled. Raises DataError where none of them has a tag."""
-        kept = rows[self.known[rows]]
+    def learnable(self, rows: Rows, split: str) -> Rows:
+        """Those of the rows that have a label. Raises DataError where none of them has a tag."""
+        kept = self.labelled(rows)
         if not self.tags[kept].any():
             raise DataError(
                 f"no sample of the {split} split has a tag of {self.name}",
@@ -51,15 +57,21 @@ class MultiLabelTask:
                 got=f"{len(kept)} of {len(rows)} samples are labelled",
                 fix="leave it out of multi_label.targets, or label more",
             )
+        return kept
+
+    def tagged(self, x: Features, rows: Rows, split: str) -> Tagged:
+        """Features of `learnable` rows with their tags. Raises DataError as that does."""
+        kept = self.learnable(rows, split)
         return Tagged(x[kept], self.tags[kept], self.groups[kept])
 
 
 @dataclass(frozen=True)
 class MultiLabelRow:
-    """Results on one feature table at one percentage of labels; scores and chosen (C) per label draw.
+    """Results on one feature table, or of tuned encoders, at one percentage of labels; scores and chosen (C) per label
+    draw.
 
-    Intervals: 95 % over test groups; None where there is only one. validated: whether held-out groups chose C.
-    samples: (N,) share of draws in which a labelled test sample's whole set was right.
+    Intervals: 95 % over test groups; none where there is only one. validated: whether held-out groups chose C; tuned
+    encoders have none. samples: (N,) share of draws in which a labelled test sample's whole set was right.
     """
 
     target: str
@@ -69,9 +81,9 @@ class MultiLabelRow:
     num_labels: int
     scores: tuple[TagScores, ...]
     intervals: dict[str, Interval]
-    chosen: tuple[float, ...]
-    validated: bool
     samples: NDArray[np.float64] = field(compare=False)
+    chosen: tuple[float, ...] = ()
+    validated: bool = False
     kind: ClassVar[Literal["multi_label"]] = "multi_label"
 
     @property
@@ -101,29 +113,30 @@ def multi_label_probe(
     for percent in config.label_percents:
         draws = label_draws(np.zeros(len(train), np.int64), percent=percent, draws=config.draws, seed=seed)
         predictions = [one_vs_rest_probe(train.select(draw.rows), test.x, config) for draw in draws]
-        correct = np.mean([exactly_right(p.probabilities, test.tags) for p in predictions], axis=0)
-        rows.append(
-            MultiLabelRow(
-                task.name,
-                given.source,
-                given.subset,
-                percent,
-                num_labels=len(draws[0].rows),
-                scores=tuple(tag_scores(p.probabilities, test.tags) for p in predictions),
-                intervals=_intervals(predictions, test, correct, seed=seed),
-                chosen=tuple(p.chosen for p in predictions),
-                validated=all(p.validated for p in predictions),
-                samples=correct,
-            )
-        )
+        fit = TargetFit(given.source, given.subset, percent, num_labels=len(draws[0].rows))
+        row = scored_tags(fit, task, [p.probabilities for p in predictions], seed=seed)
+        validated = all(p.validated for p in predictions)
+        rows.append(replace(row, chosen=tuple(p.chosen for p in predictions), validated=validated))
     return rows
 
 
-def _intervals(
-    predictions: list[TagPrediction], test: Tagged, correct: NDArray[np.float64], *, seed: int
-) -> dict[str, Interval]:
-    """By name of the score."""
+def scored_tags(
+    fit: TargetFit, task: MultiLabelTask, predicted: Sequence[Probabilities], *, seed: int
+) -> MultiLabelRow:
+    """Scores of probabilities (M, K), one array per label draw, predicted for the labelled test samples of a task."""
+    rows = task.labelled_test()
+    tags, groups = task.tags[rows], task.groups[rows]
+    correct = np.mean([exactly_right(probabilities, tags) for probabilities in predicted], axis=0)
     rng = np.random.default_rng(derive_seed(seed, "interval"))
-    exact = group_interval(correct, test.groups, rng=rng)
-    found = tag_intervals([p.probabilities for p in predictions], test.tags, test.groups, rng=rng)
-    return found if exact is None else {**found, "subset_accuracy": exact}
+    exact = group_interval(correct, groups, rng=rng)
+    intervals = tag_intervals(predicted, tags, groups, rng=rng)
+    return MultiLabelRow(
+        task.name,
+        fit.source,
+        fit.subset,
+        fit.percent,
+        fit.num_labels,
+        scores=tuple(tag_scores(probabilities, tags) for probabilities in predicted),
+        intervals=intervals if exact is None else {**intervals, "subset_accuracy": exact},
+        samples=correct,
+    )

@@ -6,7 +6,8 @@ from modalities.spec import Config
 
 
 class MultiLabelConfig(Config):
-    """Sets of tags that linear probes read from frozen features, with the label shares, draws and folds of `probe`."""
+    """Sets of tags that linear probes read from frozen features, with the label shares, draws and folds of `probe`;
+    fine-tuning predicts them too."""
 
     targets: tuple[str, ...] = Field(min_length=1)
     """Label columns whose cells hold tags; an empty cell is unlabelled, one with the separator alone has no tag."""

@@ -5,7 +5,8 @@ and seed alone (the same ones for every feature table), alpha chosen with those 
 groups, and one score on the test split.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from pipeline.evaluate.label_fractions import label_draws
 from pipeline.evaluate.probe_config import ProbeConfig
 from pipeline.evaluate.regression_config import RegressionConfig
 from pipeline.evaluate.ridge import Features, Targets, Values, choose_alpha, ridge_path
+from pipeline.evaluate.target_fit import TargetFit
 
 Rows = NDArray[np.int64]
 
@@ -36,13 +38,17 @@ class RegressionTask:
     test: Rows
     kind: ClassVar[Literal["regression"]] = "regression"
 
+    def labelled(self, rows: Rows) -> Rows:
+        """Those of the rows that have a number."""
+        return rows[~np.isnan(self.values[rows])]
+
     def labelled_test(self) -> Rows:
         """Test rows that have a number, as the probes see them."""
-        return self.test[~np.isnan(self.values[self.test])]
+        return self.labelled(self.test)
 
-    def targets(self, x: Features, rows: Rows, split: str) -> Targets:
+    def learnable(self, rows: Rows, split: str) -> Rows:
         """Those of the rows that have a number. Raises DataError where they are too few or all the same."""
-        kept = rows[~np.isnan(self.values[rows])]
+        kept = self.labelled(rows)
         if len(np.unique(self.values[kept])) < 2:
             raise DataError(
                 f"the {split} split has fewer than two different numbers of {self.name}",
@@ -51,14 +57,20 @@ class RegressionTask:
                 got=f"{len(kept)} of {len(rows)} samples have one",
                 fix="leave it out of regression.targets, or label more",
             )
+        return kept
+
+    def targets(self, x: Features, rows: Rows, split: str) -> Targets:
+        """Features of `learnable` rows with their numbers. Raises DataError as that does."""
+        kept = self.learnable(rows, split)
         return Targets(x[kept], self.values[kept], self.groups[kept])
 
 
 @dataclass(frozen=True)
 class RegressionRow:
-    """Results of a ridge probe on one feature table at one percentage of labels; r2s, maes and alphas per label draw.
+    """Results of a ridge probe on one feature table, or of tuned encoders, at one percentage of labels.
 
-    Intervals: 95 %, over test groups; None where there is only one. validated: whether held-out groups chose alpha.
+    r2s, maes and alphas: per label draw. Intervals: 95 %, over test groups; None where there is only one. validated:
+    whether held-out groups chose alpha; tuned encoders have none.
     samples: (N,) what each labelled test sample adds to R2, their mean: 1 - its mean squared error / variance.
     """
 
@@ -71,9 +83,9 @@ class RegressionRow:
     maes: tuple[float, ...]
     r2_interval: Interval | None
     mae_interval: Interval | None
-    alphas: tuple[float, ...]
-    validated: bool
     samples: Values = field(compare=False)
+    alphas: tuple[float, ...] = ()
+    validated: bool = False
     kind: ClassVar[Literal["regression"]] = "regression"
 
     @property
@@ -108,37 +120,43 @@ def regression_probe(
             predicted.append(ridge_path(own.x, own.y, [alpha])[0].predict(test.x))
             alphas.append(alpha)
             validated &= chosen is not None
-        r2_interval, mae_interval = _intervals(predicted, test, seed=seed)
-        rows.append(
-            RegressionRow(
-                task.name,
-                given.source,
-                given.subset,
-                percent,
-                num_labels=len(draws[0].rows),
-                r2s=tuple(float(r2_score(torch.from_numpy(p), torch.from_numpy(test.y))) for p in predicted),
-                maes=tuple(
-                    float(mean_absolute_error(torch.from_numpy(p), torch.from_numpy(test.y))) for p in predicted
-                ),
-                r2_interval=r2_interval,
-                mae_interval=mae_interval,
-                alphas=tuple(alphas),
-                validated=validated,
-                samples=1.0 - np.mean([(p - test.y) ** 2 for p in predicted], axis=0) / test.y.var(),
-            )
-        )
+        fit = TargetFit(given.source, given.subset, percent, num_labels=len(draws[0].rows))
+        row = scored_numbers(fit, task, predicted, seed=seed)
+        rows.append(replace(row, alphas=tuple(alphas), validated=validated))
     return rows
 
 
-def _intervals(predicted: list[Values], test: Targets, *, seed: int) -> tuple[Interval | None, Interval | None]:
+def scored_numbers(fit: TargetFit, task: RegressionTask, predicted: Sequence[Values], *, seed: int) -> RegressionRow:
+    """Scores of numbers (M,), one array per label draw, predicted for the labelled test samples of a task."""
+    rows = task.labelled_test()
+    y, groups = task.values[rows], task.groups[rows]
+    truth, guesses = torch.from_numpy(y), [torch.from_numpy(guess) for guess in predicted]
+    r2_interval, mae_interval = _intervals(predicted, y, groups, seed=seed)
+    return RegressionRow(
+        task.name,
+        fit.source,
+        fit.subset,
+        fit.percent,
+        fit.num_labels,
+        r2s=tuple(float(r2_score(guess, truth)) for guess in guesses),
+        maes=tuple(float(mean_absolute_error(guess, truth)) for guess in guesses),
+        r2_interval=r2_interval,
+        mae_interval=mae_interval,
+        samples=1.0 - np.mean([(guess - y) ** 2 for guess in predicted], axis=0) / y.var(),
+    )
+
+
+def _intervals(
+    predicted: Sequence[Values], y: Values, groups: NDArray[np.str_], *, seed: int
+) -> tuple[Interval | None, Interval | None]:
     """Of R2 and MAE, over whole test groups drawn with replacement; errors are means over label draws."""
-    own, errors = derive_seed(seed, "interval"), np.stack(predicted) - test.y
-    mae = group_interval(np.abs(errors).mean(axis=0), test.groups, rng=np.random.default_rng(own))
-    found = group_resamples(test.groups, rng=np.random.default_rng(own))
+    own, errors = derive_seed(seed, "interval"), np.stack(predicted) - y
+    mae = group_interval(np.abs(errors).mean(axis=0), groups, rng=np.random.default_rng(own))
+    found = group_resamples(groups, rng=np.random.default_rng(own))
     if found is None:
         return None, mae
     member, times = found
-    columns = (np.ones(len(test.y)), test.y, test.y**2, (errors**2).mean(axis=0))
+    columns = (np.ones(len(y)), y, y**2, (errors**2).mean(axis=0))
     count, first, second, squared = (times @ np.bincount(member, weights=column) for column in columns)
     total = second - first**2 / count
     varied = total > 1e-9 * second  # a draw of groups that all have one number has no R2

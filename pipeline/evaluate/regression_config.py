@@ -7,7 +7,8 @@ from pipeline.evaluate.probe_config import Positive
 
 
 class RegressionConfig(Config):
-    """Numbers that ridge probes read from frozen features, with the label shares, draws and folds of `probe`."""
+    """Numbers that ridge probes read from frozen features, with the label shares, draws and folds of `probe`;
+    fine-tuning predicts them too."""
 
     targets: tuple[str, ...] = Field(min_length=1)
     """Label columns whose cells are numbers."""

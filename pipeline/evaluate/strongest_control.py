@@ -1,4 +1,4 @@
-"""Probes beside the strongest of their controls, paired by test sample."""
+"""Probes, and tuned encoders, beside the strongest of their controls, paired by test sample."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,25 +32,27 @@ def gains(rows: Sequence[ProbeRow], groups: NDArray[np.str_], *, seed: int) -> l
     """
     linear = [row for row in rows if row.method == "linear"]
     scored = [_Scored(row.name, row.source, row.subset, row.percent, row.shots, row.correct) for row in linear]
-    return _gains(scored, groups, seed=seed)
+    return _gains(scored, groups, seed=seed, own="probe")
 
 
-def target_gains(rows: Sequence[RegressionRow | MultiLabelRow], groups: NDArray[np.str_], *, seed: int) -> list[Gain]:
-    """The same of R2, or of whole sets of tags, for the rows of one target."""
+def target_gains(
+    rows: Sequence[RegressionRow | MultiLabelRow], groups: NDArray[np.str_], *, seed: int, own: str = "probe"
+) -> list[Gain]:
+    """The same of R2, or of whole sets of tags, for the rows of one target. own: source that controls are beside."""
     scored = [_Scored(row.name, row.source, row.subset, row.percent, None, row.samples) for row in rows]
     named = {"method": rows[0].kind, "target": rows[0].target}
-    return [gain.model_copy(update=named) for gain in _gains(scored, groups, seed=seed)]
+    return [gain.model_copy(update=named) for gain in _gains(scored, groups, seed=seed, own=own)]
 
 
-def _gains(rows: Sequence[_Scored], groups: NDArray[np.str_], *, seed: int) -> list[Gain]:
+def _gains(rows: Sequence[_Scored], groups: NDArray[np.str_], *, seed: int, own: str) -> list[Gain]:
     controls: dict[tuple[str, float], list[_Scored]] = {}
     for row in rows:
-        if row.source not in {"probe", "metadata"}:
+        if row.source not in {own, "metadata"}:
             controls.setdefault((row.subset, row.percent), []).append(row)
     return [
         _gain(row, controls[row.subset, row.percent], groups, seed=seed)
         for row in rows
-        if row.source == "probe" and (row.subset, row.percent) in controls
+        if row.source == own and (row.subset, row.percent) in controls
     ]
 
 

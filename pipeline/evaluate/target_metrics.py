@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pipeline.evaluate.group_intervals import Interval
 from pipeline.evaluate.results import FUSED
 
-TARGET_SOURCES = ("probe", "mini_rocket", "features", "random_init", "metadata")
-"""In column order; the first is the learned features."""
+TARGET_SOURCES = ("probe", "finetune", "supervised", "mini_rocket", "features", "random_init", "metadata")
+"""In column order; the first is the learned features, the second the tuned encoders, the others are controls."""
 Line = tuple[str, str, float]
 """Target, streams, share of the labels in percent."""
 

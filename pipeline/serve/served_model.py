@@ -10,8 +10,8 @@ from torch import nn
 
 from modalities.spec import Signal
 from pipeline.errors import DataError
-from pipeline.evaluate.finetune import Classifier
 from pipeline.evaluate.fitted_fusion import Fusion
+from pipeline.evaluate.fused_network import FusedNetwork
 from pipeline.evaluate.temperature import probabilities
 from pipeline.model import pooled_features
 from pipeline.serve.request import ServedStream, read_samples
@@ -23,7 +23,7 @@ Answer = dict[str, JsonValue]
 class Head:
     """A fine-tuned classifier, which has encoders of its own, the names of its classes and its temperature, if any."""
 
-    classifier: Classifier
+    classifier: FusedNetwork
     classes: tuple[str, ...]
     temperature: float | None = None
 

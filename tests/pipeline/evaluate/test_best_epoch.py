@@ -35,7 +35,8 @@ class Stopped:
         streams = {"a": Modality(codec=None, augment=NoisyView(), encoder=TinyEncoder())}  # type: ignore[arg-type]
         self.task = Classification(streams, Supervision(3), seed=0)
         self.seen: list[dict[str, torch.Tensor]] = []
-        self.best: BestEpoch = self.task.stop_early(self.validate, patience=2)
+        self.best = BestEpoch(self.task.module, self.validate, patience=2)
+        self.task.kept = self.best
         self.folder = folder
 
     def validate(self, step: int) -> float:

@@ -9,7 +9,8 @@ from torch import nn
 from modalities.spec import Encoded, Modality, Signal
 from pipeline.errors import DataError
 from pipeline.evaluate.class_loss import ClassLoss
-from pipeline.evaluate.finetune import Classification, Supervision, layerwise_groups
+from pipeline.evaluate.finetune import Classification, Supervision
+from pipeline.evaluate.layerwise_groups import layerwise_groups
 from pipeline.train.loop import run_fit
 from pipeline.types import Batch
 from tests.pipeline.evaluate.toy_classification import Read, fit_of, labelled_reader
@@ -56,17 +57,17 @@ def test_loss_is_the_cross_entropy_of_the_logits(read: Read) -> None:
 
 def test_an_absent_stream_is_replaced_not_read(read: Read) -> None:
     task, batch = classification(), read(np.arange(12))
-    before = task.predict(batch)
+    before = task.module.predict(batch)
     batch.signals["b"].values[~batch.signals["b"].present] = 1e6
 
-    assert task.predict(batch).equal(before)
+    assert task.module.predict(batch).equal(before)
 
 
 def test_prediction_has_no_randomness_and_keeps_the_training_mode(read: Read) -> None:
     task = classification()
     task.module.train()
 
-    assert task.predict(read(np.arange(4))).equal(task.predict(read(np.arange(4))))
+    assert task.module.predict(read(np.arange(4))).equal(task.module.predict(read(np.arange(4))))
     assert task.module.training
 
 

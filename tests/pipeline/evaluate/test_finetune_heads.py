@@ -122,7 +122,7 @@ def test_the_linear_head_is_what_was_there_before_to_the_last_bit(read: Read) ->
     terms = task.loss(outputs, step=0)
 
     assert outputs.keys() == {"idx", "labels", "logits"}
-    head, views = task.module.head, task.module.features(task._view(batch, 0, 0))
+    head, views = task.module.head, task.module.features(task.views(batch, epoch=0))
     logits = functional.linear(views, head.weight, head.bias)  # type: ignore[arg-type]
     expected = functional.cross_entropy(logits, batch.idx % 3, label_smoothing=0.1)
     assert terms.terms["cross_entropy"].equal(expected)

@@ -155,6 +155,23 @@ def test_the_gain_of_a_number_is_that_of_r2() -> None:
     assert verdict([], [found]) == target_gain_lines([found])[0]
 
 
+def test_the_gain_of_tuned_encoders_on_a_number_is_over_the_network_from_scratch() -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        numbers(name, scale * rng.normal(size=len(GROUPS))) for name, scale in (("finetune", 0.4), ("supervised", 1))
+    ]
+
+    (found,) = target_gains(rows, GROUPS, seed=0, own="finetune")
+
+    assert (found.method, found.target, found.control, found.num_controls) == ("regression", "pace", "supervised", 1)
+    assert found.difference == pytest.approx(rows[0].samples.mean() - rows[1].samples.mean())
+    assert found.metrics()["regression/pace/finetune/fused/5/gain"] == found.difference
+    points = f"R2 {found.difference:+.3f} over supervised from scratch"
+    assert found.sentence().startswith(f"pretraining helps for fine-tuning on pace at 5 % labels: {points}")
+    assert target_gain_lines([found])[0].startswith("Pretraining helps for fine-tuning on pace")
+    assert target_gains(rows[:1], GROUPS, seed=0, own="finetune") == []
+
+
 def test_equal_errors_are_no_gain() -> None:
     rng = np.random.default_rng(0)
     errors = [0.8 * rng.normal(size=len(GROUPS)) for _ in range(2)]

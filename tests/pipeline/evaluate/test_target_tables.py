@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from pipeline.evaluate.gain import Gain
+from pipeline.evaluate.regression_lines import RegressionFigure, RegressionLine
 from pipeline.evaluate.report import render_report
 from tests.pipeline.evaluate.full_report import full, lines_of
 
@@ -14,6 +15,19 @@ def test_regression_stands_beside_its_controls() -> None:
         "Target streams labels Kindred Hand-made features Metadata only",
         "demo demo 10 % 0.500 -0.250 to 0.750 MAE 1.2 – –",
         "effort fused 100 % 0.900 MAE 0.31 0.900 MAE 0.31 0.900 MAE 0.31",
+    ]
+
+
+def test_tuned_encoders_and_the_network_from_scratch_stand_beside_the_probe() -> None:
+    figures = {"supervised": RegressionFigure(0.25, 0.0, 0.5, 2.0), "finetune": RegressionFigure(0.75, None, None, 1.0)}
+    lines = [RegressionLine("effort", "fused", 10, figures), *full().regression]
+
+    table = lines_of(render_report(replace(full(), regression=lines)), "Regression")
+
+    titles = "Kindred Kindred, fine-tuned Supervised from scratch Hand-made features Metadata only"
+    assert table[:2] == [
+        f"Target streams labels {titles}",
+        "effort fused 10 % – 0.750 MAE 1 0.250 0.000 to 0.500 MAE 2 – –",
     ]
 
 

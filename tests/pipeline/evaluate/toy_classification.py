@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.evaluate.finetune import Classification, layerwise_groups
+from pipeline.evaluate.finetune import Classification
+from pipeline.evaluate.layerwise_groups import layerwise_groups
+from pipeline.evaluate.target_tuning import TargetTuning
 from pipeline.tracking import Spool
 from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.fit import Fit
@@ -34,13 +36,15 @@ def labelled_reader(absent: Mapping[str, int]) -> Read:
     return labelled
 
 
-def fit_of(task: Classification, read: Read, folder: Path, *, epochs: int) -> Fit:
-    """In one process, with checkpoints in `folder`."""
+def fit_of(
+    task: Classification | TargetTuning, read: Read, folder: Path, *, epochs: int, num_samples: int = NUM_SAMPLES
+) -> Fit:
+    """Of the first samples, in one process, with checkpoints in `folder`."""
     config = FitConfig(epochs=epochs, batch_size=6, micro_batches=2)
     groups = layerwise_groups(task.module, learning_rate=0.01, decay=0.5, weight_decay=0.1)
     return Fit(
         task=task,
-        order=InOrder(NUM_SAMPLES, config.batch_size),
+        order=InOrder(num_samples, config.batch_size),
         read=read,
         config=config,
         worker=SingleWorker(),
