@@ -253,8 +253,12 @@ def _batches(items: Sequence[BatchT], size: int) -> Iterator[Sequence[BatchT]]:
 def prepare_sqlite(path: Path) -> None:
     """Make the file where there is none; refuse a damaged one at once, which MLflow would try for half an hour.
 
-    A new file appears whole: a process killed in the middle of its 60 migrations leaves nothing behind.
+    A new file appears whole: a process killed in the middle of its 60 migrations leaves nothing behind. Raises
+    TrackingError for what is no file, such as a device, which the new one would replace.
     """
+    if path.exists() and not path.is_file():
+        fix = "name a file in tracking.uri or MLFLOW_TRACKING_URI: sqlite:////FOLDER/mlflow.db"
+        raise TrackingError(f"{path} is no file", code="TRACK_URI", field="tracking.uri", got=str(path), fix=fix)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

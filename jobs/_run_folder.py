@@ -41,7 +41,7 @@ def read_json(path: Path) -> dict[str, JsonValue] | None:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OutputError(
             f"{path} is damaged", code="OUT_DAMAGED", fix="delete it and run the command again"
         ) from error

@@ -14,7 +14,7 @@ from pipeline.data.place import absolute
 from pipeline.errors import ConfigError, KindredError, Problems
 
 _BRANCH_SECTIONS = {
-    "probe": {"probe", "regression", "evaluate", "handmade", "subsets", "finetune"},
+    "probe": {"probe", "regression", "multi_label", "sequence", "evaluate", "handmade", "subsets", "finetune"},
     "finetune": {"finetune"},
 }
 """Stage that variants branch at -> sections of the recipe that the stages before it do not read."""

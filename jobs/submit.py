@@ -65,6 +65,7 @@ def submit(
     Raises ConfigError for a job that could not work there, SecurityError for a cluster without authentication,
     EnvironmentFault for one that does not answer; following a job that fails raises its own exit code.
     """
+    _check_address(address)
     require_token(address)
     given = _for_cluster(job, address)
     name = _submission_id(job, given)
@@ -109,6 +110,23 @@ def _for_cluster(job: Job, address: str) -> Submitted:
     return submitted(
         job.verb, job.recipe, [*job.overrides, *(f"{key}={Path(path).resolve()}" for key, path in relative.items())]
     )
+
+
+def _check_address(address: str) -> None:
+    """Ray takes HOST:PORT for its control store, waits for it and gives up with a traceback."""
+    try:
+        parts = urlsplit(address)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigError(
+            "no address of a Ray dashboard",
+            code="CONFIG_ADDRESS",
+            field="--address",
+            expected="http://HEAD:8265",
+            got=redact(address),
+        )
 
 
 def _is_here(address: str) -> bool:
@@ -232,6 +250,9 @@ def given_environment(pairs: Sequence[str], secrets: Sequence[str]) -> dict[str,
             raise ConfigError("no variable", code="CONFIG_ENV", field="--env", expected="NAME=VALUE", got=name)
         found[name] = value
     for name in secrets:
+        if not name.isidentifier():
+            fix = "export the variable here and give its name alone: a value on the command line can be seen by others"
+            raise ConfigError("no name of a variable", code="CONFIG_ENV", field="--secret", expected="NAME", fix=fix)
         if name not in os.environ:
             raise ConfigError(
                 f"{name} is not set here", code="CONFIG_ENV", field="--secret", fix=f"export {name}, then submit again"

@@ -15,7 +15,7 @@ from pipeline.data.ledger import LEDGER_NAME, read_header, read_records
 from pipeline.data.ledger_check import Committed, LedgerReport, check_ledger
 from pipeline.data.manifest import load_manifest
 from pipeline.data.plan import Order
-from pipeline.errors import DataError, Problems
+from pipeline.errors import DataError, OutputError, Problems
 from pipeline.train.checkpoint_store import CheckpointStore
 
 
@@ -82,7 +82,12 @@ def _committed(folder: Path) -> Committed:
     """From the result of a finished run, else from its newest checkpoint, else nothing."""
     result = RunFolder(folder).result("pretrain")
     if result is not None:
-        return Committed(int(str(result["steps"])), str(result["ledger_sha256"]))
+        try:
+            return Committed(int(str(result["steps"])), str(result["ledger_sha256"]))
+        except (KeyError, ValueError) as error:
+            raise OutputError(
+                f"{folder / 'pretrain' / 'result.json'} is damaged", code="OUT_DAMAGED", fix="restore the run folder"
+            ) from error
     checkpoint = CheckpointStore(folder / "pretrain" / "checkpoints").newest()
     state = checkpoint.state.get("ledger") if checkpoint else None
     return Committed(int(str(state["records"])), str(state["sha256"])) if isinstance(state, dict) else Committed(0, "")

@@ -58,7 +58,8 @@ class Ledger:
     """Appends to a ledger, resuming after `committed` steps whose chain value is `chain` (None: from the start).
 
     Steps that an earlier attempt recorded after its last checkpoint are not thrown away: the replay has to record the
-    same again. Records are written at fixed places, so two writers of the same run cannot damage each other's work.
+    same again. Without any checkpoint a run may still change, and then begins its ledger anew. Records are written at
+    fixed places, so two writers of the same run cannot damage each other's work.
     """
 
     def __init__(self, path: Path, header: LedgerHeader, *, committed: int = 0, chain: str | None = None) -> None:
@@ -66,7 +67,8 @@ class Ledger:
         self._chain = hashlib.sha256(header.to_bytes()).digest() if chain is None else bytes.fromhex(chain)
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            if not committed and os.fstat(self._file).st_size < _HEADER.size:
+            if not committed and self._stored_header() != header.to_bytes():
+                os.ftruncate(self._file, 0)
                 os.pwrite(self._file, header.to_bytes(), 0)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -113,18 +115,28 @@ class Ledger:
     def _offset(self, records: int) -> int:
         return _HEADER.size + records * self.header.record_bytes
 
+    def _stored_header(self) -> bytes:
+        return os.pread(self._file, _HEADER.size, 0)
+
     def _check_committed(self) -> None:
         """The file is this run's, and whole up to the committed step."""
-        stored = os.pread(self._file, _DIGEST, self._offset(self.records) - _DIGEST) if self.records else self._chain
-        if os.pread(self._file, _HEADER.size, 0) != self.header.to_bytes() or stored != self._chain:
-            raise CheckpointError(
-                f"{self.path} does not belong to the checkpoint of step {self.records}",
-                code="LEDGER_DAMAGED",
-                field=self.path.name,
-                expected=self.sha256,
-                got=stored.hex(),
-                fix="restore the file, or start anew with --fork NAME",
-            )
+        header, stored = self._stored_header(), self._chain
+        if header != self.header.to_bytes():
+            raise self._of_another(header, expected=self.header.to_bytes())
+        if self.records:
+            stored = os.pread(self._file, _DIGEST, self._offset(self.records) - _DIGEST)
+        if stored != self._chain:
+            raise self._of_another(stored, expected=self._chain)
+
+    def _of_another(self, stored: bytes, *, expected: bytes) -> CheckpointError:
+        return CheckpointError(
+            f"{self.path} does not belong to the checkpoint of step {self.records}",
+            code="LEDGER_DAMAGED",
+            field=self.path.name,
+            expected=expected.hex(),
+            got=stored.hex(),
+            fix="restore the file, or start anew with --fork NAME",
+        )
 
     def _refuse_other_step(self, cursor: Cursor, earlier: bytes) -> None:
         """A torn record, whose chain does not hold, was never finished and may be overwritten."""

@@ -26,9 +26,17 @@ def test_a_killed_and_resumed_run_is_proved_and_a_changed_one_is_not(workplace: 
     assert "LEDGER_DAMAGED" in damaged.stderr
     assert "epoch 0 step 0 sample 1" in damaged.stderr
 
-    result = json.loads((workplace / "run/pretrain/recipe.json").read_text())
-    (workplace / "run/pretrain/recipe.json").write_text(json.dumps({**result, "seed": 5}))
+    recipe = (workplace / "run/pretrain/recipe.json").read_text()
+    (workplace / "run/pretrain/recipe.json").write_text(json.dumps({**json.loads(recipe), "seed": 5}))
     other = verify_run("run", folder=workplace)
 
     assert other.returncode == 65
     assert "seed: 0 -> 5" in other.stderr
+
+    result = json.loads((workplace / "run/pretrain/result.json").read_text())
+    (workplace / "run/pretrain/result.json").write_text(json.dumps({**result, "steps": "x"}))
+    (workplace / "run/pretrain/recipe.json").write_text(recipe)
+    untold = verify_run("run", folder=workplace)
+
+    assert untold.returncode == 73
+    assert "OUT_DAMAGED" in untold.stderr

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs._run_folder import RunFolder, differences, write_json
+from jobs._run_folder import RunFolder, differences, read_json, write_json
 from pipeline.errors import ConfigError, OutputError
 
 
@@ -77,3 +77,11 @@ def test_damaged_results_are_not_taken_for_missing_ones(tmp_path: Path) -> None:
 
 def test_differences_name_leaves() -> None:
     assert differences({"a": [1], "b": {"c": 1}}, {"a": [2], "b": {"c": 1, "d": None}}) == ["a: [1] -> [2]"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000, "\x00"])
+def test_damaged_json_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(text)
+    with pytest.raises(OutputError, match=f"OUT_DAMAGED.*{path}"):
+        read_json(path)

@@ -1,6 +1,7 @@
 """What can happen to the MLflow database under a run, and to its run in it."""
 
 import contextlib
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -10,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from jobs._delivery import Delivery, spool_path
+from jobs._mlflow import prepare_sqlite
 from jobs.sync import sync
 from pipeline.digest import sha256
 from pipeline.errors import TrackingError
@@ -194,3 +196,11 @@ def test_runs_that_a_late_server_made_beside_the_first_are_removed(
 
     assert runs(store_uri, ViewType.ACTIVE_ONLY) == first
     assert points(store_uri) == [("pretrain/loss/total", step) for step in range(5)]
+
+
+def test_a_place_that_is_no_file_is_refused_and_stays(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(TrackingError, match=f"TRACK_URI: {path} is no file"):
+            prepare_sqlite(path)
+    assert (tmp_path / "pipe").is_fifo()

@@ -107,10 +107,29 @@ def test_ledger_and_checkpoint_must_belong_together(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="LEDGER_DAMAGED"):
             open_ledger(path, HEADER, state)
     path.write_bytes(whole)
-    with pytest.raises(CheckpointError, match="LEDGER_DAMAGED"):
-        open_ledger(path, LedgerHeader(5, b"\1" * 32), None)
+    other = LedgerHeader(5, b"\1" * 32)
+    with pytest.raises(CheckpointError, match=f"expected={other.to_bytes().hex()} got={whole[:64].hex()}"):
+        open_ledger(path, other, state)
     with pytest.raises(CheckpointError, match="CKPT_MISSING"):
         open_ledger(path, HEADER, {"position": 4})
+
+
+def test_a_run_that_changed_before_its_first_checkpoint_begins_anew(tmp_path: Path) -> None:
+    path, other = tmp_path / "ledger.bin", LedgerHeader(5, b"\1" * 32)
+    ledger = Ledger(path, HEADER)
+    _train(ledger, 0, 4)
+    ledger.close()
+
+    changed = open_ledger(path, other, None)
+    assert path.read_bytes() == other.to_bytes()
+    _train(changed, 0, 2)
+    changed.finish()
+    changed.close()
+
+    fresh = Ledger(tmp_path / "fresh.bin", other)
+    _train(fresh, 0, 2)
+    fresh.close()
+    assert path.read_bytes() == (tmp_path / "fresh.bin").read_bytes()
 
 
 def test_foreign_files_wrong_sizes_and_bad_places_are_refused(tmp_path: Path) -> None:
