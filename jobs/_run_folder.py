@@ -121,6 +121,10 @@ class RunFolder:
                 fix="undo the change, choose another out=DIR, or start anew with --fork NAME",
             )
 
+    def has_claim(self, stage: str) -> bool:
+        """Whether a stage was begun."""
+        return (self.path / stage / "identity.json").exists()
+
     def run_ids(self) -> dict[str, JsonValue]:
         """MLflow run ids by stage (the recipe's own is `run`), as far as they are delivered; it may not be tracked."""
         stages = (read_json(self.path / "tracking" / "sent.json") or {}).get("stages", {})

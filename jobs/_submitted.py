@@ -20,6 +20,7 @@ class Submitted:
 
     files: here, by name in the working folder of the job, the typed one first. paths: (key, value) that it names, more
     than one value of a key where variants differ. overrides: of the command line there, before what paths need.
+    names_tracking: it says itself where all of it is tracked.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Submitted:
     files: dict[str, Path]
     paths: tuple[tuple[str, str], ...]
     overrides: tuple[str, ...]
+    names_tracking: bool
 
 
 def submitted(verb: str, path: Path, overrides: Sequence[str]) -> Submitted:
@@ -37,7 +39,9 @@ def submitted(verb: str, path: Path, overrides: Sequence[str]) -> Submitted:
 def _recipe(path: Path, overrides: Sequence[str]) -> Submitted:
     recipe = load_config(Recipe, path, overrides)
     paths = (("out", str(recipe.folder)), *_paths([recipe]))
-    return Submitted(recipe.name, to_json(recipe), {_RECIPE: path}, paths, (*overrides,))
+    return Submitted(
+        recipe.name, to_json(recipe), {_RECIPE: path}, paths, (*overrides,), recipe.tracking.uri is not None
+    )
 
 
 def _study(path: Path, overrides: Sequence[str]) -> Submitted:
@@ -48,7 +52,8 @@ def _study(path: Path, overrides: Sequence[str]) -> Submitted:
     }
     paths = (("out", str(study.folder)), *_paths(_before_planning(run) for run in study.runs))
     files = {_STUDY: path, _RECIPE: study.recipe_path}
-    return Submitted(study.config.name, document, files, paths, (*overrides, f"recipe={_RECIPE}"))
+    names_tracking = all(run.recipe.tracking.uri is not None for run in study.runs)
+    return Submitted(study.config.name, document, files, paths, (*overrides, f"recipe={_RECIPE}"), names_tracking)
 
 
 def _before_planning(run: StudiedRun) -> Recipe:

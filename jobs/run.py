@@ -55,7 +55,8 @@ def run_recipe(
     with folder.locked():
         if "ingest" in stages and _is_finished("ingest", recipe, folder):
             _refuse_changed_files(recipe)
-        if not all(_is_finished(stage, recipe, folder) for stage in stages):
+        if (unfinished := _first_unfinished(recipe, folder, stages)) is not None:
+            _refuse_another(unfinished, recipe, folder)
             try:
                 _run_tracked(recipe, folder, stages, tags or {})
             except KindredError as error:
@@ -67,8 +68,19 @@ def run_recipe(
         Console().line(f"{' and '.join(stages)} finished: {recipe.place}    result: {folder.path}/result.json")
     if "report" in stages:
         Console().line(f"report: {folder.path}/report.html    result: {folder.path}/result.json")
-        Console().line(f"browse: kindred ui    ({redact(tracking_uri(recipe.tracking.uri))})")
+        run_id = folder.run_ids().get("run", "not yet delivered")
+        Console().line(f"browse: kindred ui    ({redact(tracking_uri(recipe.tracking.uri))}, MLflow run {run_id})")
     return result
+
+
+def _first_unfinished(recipe: Recipe, folder: RunFolder, stages: Sequence[str]) -> str | None:
+    return next((stage for stage in stages if not _is_finished(stage, recipe, folder)), None)
+
+
+def _refuse_another(stage: str, recipe: Recipe, folder: RunFolder) -> None:
+    """Before anything is recorded: a command that is refused leaves the run that is there as it was."""
+    if folder.has_claim(stage):
+        folder.claim(stage, STAGES[stage].identity(recipe, folder))
 
 
 def is_finished(recipe: Recipe, stages: Sequence[str]) -> bool:

@@ -10,21 +10,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from ipaddress import ip_address
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
 from jobs._console import Console
+from jobs._dashboard_address import check_address, is_here
 from jobs._job_package import PINS_VARIABLE, pins, write_package
+from jobs._mlflow import sqlite_path, tracking_uri
 from jobs._ray_token import require_token
 from jobs._run_folder import identity_hash
 from jobs._submitted import Submitted, submitted
 from pipeline.credentials import redact
-from pipeline.errors import ConfigError, EnvironmentFault, KindredError, SecurityError, kind_of
+from pipeline.errors import ConfigError, EnvironmentFault, KindredError, OutputError, SecurityError, kind_of
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -65,21 +65,24 @@ def submit(
     Raises ConfigError for a job that could not work there, SecurityError for a cluster without authentication,
     EnvironmentFault for one that does not answer; following a job that fails raises its own exit code.
     """
-    _check_address(address)
+    check_address(address)
     require_token(address)
     given = _for_cluster(job, address)
     name = _submission_id(job, given)
     with _answering(address) as client:
         started, clock = time.time(), time.monotonic()
         if action == "stop":
+            _info(client, name)
             client.stop_job(name)
         elif action != "status":
-            _start(client, job, name, given)
+            _start(client, _tracked(job, given, address), name, given)
         timing = _follow(client, name, clock) if action == "follow" else {}
-        found = client.get_job_info(name)
+        found = _info(client, name)
         if action == "follow" and found.start_time:
             timing["driver_s"] = round(max(0.0, found.start_time / 1000 - started), 1)  # by two machines' clocks
-    Console().line(f"{name} at {redact(address)}: {found.status}")
+    stopping = action == "stop" and found.status.value not in _FINAL
+    going = " (it was asked to stop, and leaves a checkpoint)" if stopping else ""
+    Console().line(f"{name} at {redact(address)}: {found.status}{going}")
     if action == "follow":
         _raise_failure(found, name)
     return {"status": str(found.status.value).lower(), "submission_id": name, "address": redact(address), **timing}
@@ -98,7 +101,7 @@ def _for_cluster(job: Job, address: str) -> Submitted:
     given = submitted(job.verb, job.recipe, job.overrides)
     relative = {key: path for key, path in given.paths if "://" not in path and not Path(path).is_absolute()}
     several = {key for key in relative if len({path for other, path in given.paths if other == key}) > 1}
-    if relative and (several or not _is_here(address)):
+    if relative and (several or not is_here(address)):
         raise ConfigError(
             "a relative path would be inside the job's temporary folder on the cluster",
             code="CONFIG_PATH",
@@ -112,28 +115,30 @@ def _for_cluster(job: Job, address: str) -> Submitted:
     )
 
 
-def _check_address(address: str) -> None:
-    """Ray takes HOST:PORT for its control store, waits for it and gives up with a traceback."""
-    try:
-        parts = urlsplit(address)
-        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:
-        raise ConfigError(
-            "no address of a Ray dashboard",
-            code="CONFIG_ADDRESS",
-            field="--address",
-            expected="http://HEAD:8265",
-            got=redact(address),
+def _tracked(job: Job, given: Submitted, address: str) -> Job:
+    """The job with the tracking store of this command: in its own folder a SQLite file would end with it."""
+    if given.names_tracking or "MLFLOW_TRACKING_URI" in job.environment:
+        return job
+    uri = tracking_uri()
+    if sqlite_path(uri) is not None and not is_here(address):
+        Console().line(
+            "warning: no tracking server is named (tracking.uri or MLFLOW_TRACKING_URI), and the cluster is elsewhere: "
+            "what the job tracks stays in its run folder, from which `kindred sync` delivers it"
         )
+        return job
+    return replace(job, environment={"MLFLOW_TRACKING_URI": uri, **job.environment})
 
 
-def _is_here(address: str) -> bool:
-    host = urlsplit(address).hostname or ""
-    with contextlib.suppress(ValueError):
-        return ip_address(host).is_loopback
-    return host == "localhost"
+def _info(client: "JobSubmissionClient", name: str) -> "JobDetails":
+    """Raises OutputError where this very job was never submitted there."""
+    if all(job.submission_id != name for job in client.list_jobs()):
+        raise OutputError(
+            "the cluster has no job of this command line",
+            code="JOB_UNKNOWN",
+            key=name,
+            fix="type the command exactly as it was submitted, or without --status to submit it",
+        )
+    return client.get_job_info(name)
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ class Cluster:
     def __init__(self, folder: Path, *, cpus: int, variables: dict[str, str] | None) -> None:
         self.folder, self.address = folder, f"http://127.0.0.1:{free_port()}"
         self.control_store = f"127.0.0.1:{free_port()}"
-        self.tracking = f"sqlite:///{folder}/m.db"
+        self.tracking = f"sqlite:///{folder}/mlflow.db"  # what commands here use where none is named
         self.metrics = f"http://127.0.0.1:{free_port()}/metrics"
         self.nodes: list[subprocess.Popen[bytes]] = []
         token = folder / "token"
@@ -114,8 +114,7 @@ class Cluster:
 
     def submission(self, verb: str, *arguments: str, recipe: Path = RECIPE) -> list[str]:
         """Words of the command line that submits a job here."""
-        given = ["submit", verb, str(recipe), *arguments, "--address", self.address]
-        return [*given, "--env", f"MLFLOW_TRACKING_URI={self.tracking}", "--json"]
+        return ["submit", verb, str(recipe), *arguments, "--address", self.address, "--json"]
 
     def workers(self) -> list[psutil.Process]:
         """Training workers, on any node."""

@@ -28,12 +28,12 @@ def test_a_run_id_is_enough_for_a_model_that_answers(ingested: Path) -> None:
 
 def _served_from_run_id(cluster: Cluster, ingested: Path) -> tuple[int, str]:
     """Answer of the server, for two samples."""
-    out, uri = cluster.folder / "run", f"tracking.uri={cluster.tracking}"
+    out = cluster.folder / "run"
     first = cluster.submit("pretrain", f"data.path={ingested}/data", f"out={out}", "pretrain.epochs=1", "--follow")
     assert first.returncode == 0, first.stderr
     run_id = json.loads((out / "result.json").read_text())["mlflow"]["run"]
 
-    short = [uri, "finetune.epochs=1", "finetune.supervised_control=false", "--follow"]
+    short = ["finetune.epochs=1", "finetune.supervised_control=false", "--follow"]
     tuned = cluster.submit("finetune", *short, recipe=Path(run_id))
     assert tuned.returncode == 0, tuned.stderr
     exported = subprocess.run(

@@ -113,7 +113,7 @@ def test_ten_submissions_at_once_run_one_job(cluster: Cluster, ingested: Path) -
     assert done.returncode == 0, done.stderr
     attempts = list((cluster.folder / "ten" / "pretrain" / "checkpoints").glob("attempt-*"))
     assert len(attempts) == 1
-    with contextlib.closing(sqlite3.connect(cluster.folder / "m.db")) as database:
+    with contextlib.closing(sqlite3.connect(cluster.folder / "mlflow.db")) as database:
         runs = database.execute("select count(*) from runs where name = 'ten'").fetchone()
     assert runs == (1,)
 
