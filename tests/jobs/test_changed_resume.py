@@ -171,3 +171,11 @@ def test_an_operation_that_is_not_deterministic_does_not_run_in_exact_training(t
 
     with pytest.raises(RuntimeError, match="does not have a deterministic implementation"):
         torch.zeros(3).put_(torch.tensor([0, 0]), torch.tensor([1.0, 2.0]))
+
+
+def test_a_refused_command_leaves_the_record_of_the_run_as_it_was(copied: Path) -> None:
+    run = copied / "run"
+    kept = {path: path.read_bytes() for path in [run / "result.json", *(run / "tracking").rglob("*.jsonl")]}
+    assert len(kept) > 2
+    assert _train(copied, "pretrain.optim.learning_rate=0.5") == 64
+    assert {path: path.read_bytes() for path in kept} == kept
