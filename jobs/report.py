@@ -18,6 +18,7 @@ from pipeline.data.manifest import Manifest, load_manifest
 from pipeline.evaluate.cluster_study import read_study
 from pipeline.evaluate.evaluation_rows import EvaluationRow, evaluation_rows
 from pipeline.evaluate.figures import Confusion, EmbeddingMap
+from pipeline.evaluate.gain import few_groups
 from pipeline.evaluate.multi_label_lines import multi_label_lines
 from pipeline.evaluate.regression_lines import regression_lines
 from pipeline.evaluate.relation_recovery import read_recoveries
@@ -50,6 +51,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
     probed = folder.result("probe") or {}
     drawn = read_json(folder.path / "probe" / "figures.json") or {}
     study = read_study(drawn.get("clusters"))
+    gains = stored_gains(folder)
     browsers = sample_browsers(recipe, study, read_examples((folder.result("evaluate") or {}).get("examples")))
     relations = read_relations((folder.result("relations") or {}).get("relations"))
     return ReportData(
@@ -59,7 +61,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
         regression=regression_lines(numbers(folder.metrics(("probe", "finetune")))),
         multi_label=multi_label_lines(numbers(folder.metrics(("probe", "finetune")))),
         sequence=sequence_lines(numbers(folder.metrics(("probe",)))),
-        gains=stored_gains(folder),
+        gains=gains,
         history=_history(folder),
         maps=_maps(drawn),
         confusions=_confusions(drawn),
@@ -78,6 +80,7 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
             *_nuisances(recipe, relations),
             *_supervising(recipe, relations),
             *_leaks(recipe),
+            *few_groups(gains),
             *browsers.warnings(),
         ],
         provenance=_provenance(manifest, folder),

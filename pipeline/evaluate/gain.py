@@ -6,6 +6,7 @@ Resampled intervals alone are too narrow where groups are few. The strongest con
 favours it: a claim that pretraining is worse needs a p-value adjusted for the number of controls (Bonferroni).
 """
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -103,6 +104,13 @@ def paired(gain: Gain, own: Correct, control: Correct, groups: NDArray[np.str_],
     if gain.num_groups >= LEAST_GROUPS:
         found |= {"low": test.low, "high": test.high, "p_value": test.p_value}
     return gain.model_copy(update=found)
+
+
+def few_groups(gains: Sequence[Gain]) -> list[str]:
+    """What to know of intervals over fewer than `LEAST_GROUPS` test groups: a bootstrap of so few is too narrow."""
+    few = sorted({gain.num_groups for gain in gains if gain.num_groups < LEAST_GROUPS})
+    what = f"intervals over fewer than {LEAST_GROUPS} are too narrow, and tell no difference from chance."
+    return [f"The test split has {number} group{'s' * (number != 1)}: {what}" for number in few]
 
 
 def read_gains(document: JsonValue) -> list[Gain]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluate.gain import LEAST_GROUPS, Gain, paired, read_gains
+from pipeline.evaluate.gain import LEAST_GROUPS, Gain, few_groups, paired, read_gains
 from pipeline.evaluate.probe_row import ProbeRow
 from pipeline.evaluate.regression import RegressionRow
 from pipeline.evaluate.strongest_control import gains, target_gains
@@ -109,6 +109,14 @@ def test_metadata_and_other_streams_are_no_controls() -> None:
     rows = [row("probe", right), row("metadata", wrong), row("features", wrong, subset="imu")]
 
     assert gains(rows, GROUPS, seed=0) == []
+
+
+def test_intervals_over_too_few_groups_are_warned_of_once() -> None:
+    few = np.repeat(["s0", "s1"], 60)
+    assert few_groups([gain_of(0.9, 0.5)]) == []
+    assert few_groups([gain_of(0.9, 0.5, groups=few)] * 3 + [gain_of(0.9, 0.5)]) == [
+        "The test split has 2 groups: intervals over fewer than 6 are too narrow, and tell no difference from chance."
+    ]
 
 
 def test_a_one_shot_draw_is_named_by_its_samples() -> None:
