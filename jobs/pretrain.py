@@ -103,16 +103,19 @@ def pretrain(recipe: Recipe, datasets: list[Dataset], folder: Path) -> FitResult
 
 
 class _Follow:
-    """Shows what the workers log, and their hangs: they have no terminal. A shared cluster exports it too."""
+    """Shows what the workers log, their hangs and what replaces them: they have no terminal. A shared cluster exports
+    it too."""
 
     def __init__(self, folder: Path, total: int) -> None:
         self.path, self.total, self.console = _spool_path(folder), total, Console()
         self.hangs, self.gauges = Hangs(folder), TrainingGauges(folder, total)
         self.stragglers, self.collapses = Stragglers(), Collapses()
+        self.attempts, self.groups = StepsOfAttempts(folder), 1
         self.offset = self.path.stat().st_size if self.path.exists() else 0
 
     def __call__(self) -> None:
         self.hangs()
+        self._show_new_group()
         records, self.offset = read_spool(self.path, self.offset)
         for record in records:
             if record.kind == "metrics":
@@ -122,6 +125,12 @@ class _Follow:
                 self.gauges.note(record.step, shown)
                 self.console.training(record.step, self.total, shown)
         self.gauges.export()
+
+    def _show_new_group(self) -> None:
+        if (groups := self.attempts.count()) > self.groups:
+            why = "one of the workers was lost, or there is room for more"
+            self.console.line(f"group {groups} of workers goes on from the last checkpoint: {why}")
+            self.groups = groups
 
 
 def train_worker(config: Mapping[str, JsonValue]) -> str:

@@ -76,3 +76,4 @@ def test_a_worker_has_no_children_and_sigterm_ends_it_as_a_kill_does(
     workers[1].send_signal(signal.SIGTERM)
     assert driver.wait(timeout=300) == 0, (tmp_path / "err").read_text()
     assert _same(json.loads((tmp_path / "out").read_text().splitlines()[-1]), whole)
+    assert "group 2 of workers goes on from the last checkpoint" in (tmp_path / "err").read_text()
