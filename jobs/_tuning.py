@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jobs._console import Console
 from jobs._signals import STOP_FILE, graceful_stop
 from jobs.assemble import Dataset
 from jobs.configs import Recipe
@@ -87,7 +88,8 @@ def fit_tuning(context: Context, tuning: Tuning, *, name: str, decay: float) -> 
     folder.mkdir(exist_ok=True)
     run = _Named(context, name)
     best = None if config.patience is None else _best_epoch(tuning, run, patience=config.patience)
-    with graceful_stop(folder):
+    steps = epochs * order.steps_per_epoch
+    with graceful_stop(folder), Console().progress(f"{name} steps", steps) as advance:
         run_fit(
             Fit(
                 task=task,
@@ -107,6 +109,7 @@ def fit_tuning(context: Context, tuning: Tuning, *, name: str, decay: float) -> 
                 )
                 + parameter_groups(task.objectives, config.optim),
                 stop=(folder / STOP_FILE).exists,
+                on_step=lambda step, total, metrics: advance(step),
                 after_epoch=lambda epoch: best is not None and best.exhausted,
             )
         )

@@ -1,12 +1,13 @@
 """Every figure of the probe stage, from tables of frozen features and the index: the encoders are not needed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs._console import Console
 from jobs._run_folder import RunFolder
 from jobs.assemble import Dataset
 from jobs.configs import Recipe
@@ -17,7 +18,7 @@ from jobs.sequence import StepTables, sequence_rows
 from jobs.surroundings import relations_of
 from pipeline.evaluate.cluster_agreement import Column, group_column, label_column
 from pipeline.evaluate.cluster_study import ClusterStudy, study_clusters
-from pipeline.evaluate.controls import probe_inputs, probe_rows
+from pipeline.evaluate.controls import ProbeInput, probe_inputs, probe_rows
 from pipeline.evaluate.features import Features
 from pipeline.evaluate.gain import Gain
 from pipeline.evaluate.metadata import metadata_features
@@ -65,7 +66,9 @@ def probe_figures(
     targets: list[RegressionRow | MultiLabelRow] = []
     fused: dict[str, Matrix] = {}
     config, seed, train = recipe.probe, recipe.seed, dataset.index.rows("train")
-    for given in probe_inputs(tables, _metadata(recipe, dataset, train), recipe.probed_subsets(), train=train):
+    subsets = recipe.probed_subsets()
+    inputs = probe_inputs(tables, _metadata(recipe, dataset, train), subsets, train=train)
+    for given in _shown(inputs, len(tables) * len(subsets) + 1):
         if given.subset == FUSED and given.source in {"probe", "random_init"}:
             fused[given.source] = given.x
         rows += [] if task is None else probe_rows(given, task, config=config, seed=seed)
@@ -81,6 +84,15 @@ def probe_figures(
     study = pseudo_label_study(recipe, dataset, pseudo_labels_of(folder, dataset), fused["probe"])
     sequences, recoveries = sequence_rows(recipe, dataset, steps), _recovered(recipe, dataset, fused)
     return ProbeFigures(rows, targets, sequences, gained, study, recoveries, fused["probe"])
+
+
+def _shown(inputs: Iterable[ProbeInput], total: int) -> Iterator[ProbeInput]:
+    """The same, with how far it is: probes of many columns take minutes."""
+    with Console().progress("probes", total) as advance:
+        for number, given in enumerate(inputs):
+            advance(number)
+            yield given
+        advance(total)
 
 
 def probe_task(recipe: Recipe, dataset: Dataset) -> ProbeTask:
