@@ -1,6 +1,8 @@
 """The command line as a function: exit codes and messages of bad input."""
 
+import errno
 import json
+import os
 import re
 from pathlib import Path
 
@@ -204,3 +206,21 @@ def test_downstream_stages_belong_to_their_data_set_seed_and_last_checkpoint(
     for name in ("result.json", "features.parquet"):
         (tmp_path / "run/probe" / name).unlink()
     assert main(["probe", str(TINY), *small]) == 66
+
+
+def test_a_failure_that_cannot_be_recorded_is_still_the_one_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw_folder(tmp_path / "raw", rows="a,p1,walk,good.csv\n")
+    write_recipe(tmp_path / "r.yaml", tmp_path / "raw")
+
+    def full(path: Path, value: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("jobs.run.write_json", full)
+
+    assert main(["ingest", "r.yaml", "out=run", "--json"]) == 65
+    captured = capsys.readouterr()
+    assert "run does not tell how this ended: No space left on device" in captured.err
+    assert "DATA_SPLIT: no record has person ['p2']" in captured.err
+    assert json.loads(captured.out)["error"]["code"] == "DATA_SPLIT"

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs._run_folder import RunFolder, differences, write_json
+from jobs._run_folder import RunFolder, differences, read_json, write_json
 from pipeline.errors import ConfigError, OutputError
 
 
@@ -77,3 +78,19 @@ def test_damaged_results_are_not_taken_for_missing_ones(tmp_path: Path) -> None:
 
 def test_differences_name_leaves() -> None:
     assert differences({"a": [1], "b": {"c": 1}}, {"a": [2], "b": {"c": 1, "d": None}}) == ["a: [1] -> [2]"]
+
+
+def test_a_json_file_that_cannot_be_written_leaves_the_old_one_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(tmp_path / "result.json", {"status": "finished"})
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=rf"No space left on device: '{tmp_path}/result.json'"):
+        write_json(tmp_path / "result.json", {"status": "failed"})
+
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+    assert read_json(tmp_path / "result.json") == {"status": "finished"}
