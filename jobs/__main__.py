@@ -1,7 +1,6 @@
 """kindred VERB ...: the command line."""
 
 import argparse
-import json
 import logging
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from jobs import _verbs as do
 from jobs._job_package import check_pins
 from jobs._signals import stopped_by_sigterm
+from jobs._standard_streams import expendable_stderr, silence, write_json_line
 from jobs._versions import refuse_unsafe
 from pipeline.errors import ConfigError, KindredError, Preempted, StorageError
 
@@ -21,6 +21,11 @@ _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run one verb, return its exit code (design: 0 good, 64 config, 65 data, 66 checkpoint, ...)."""
+    with expendable_stderr():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     options = _parse(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("pipeline").setLevel(logging.INFO)
@@ -33,9 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):  # what they still hold is written when the interpreter ends
-            os.dup2(nowhere, stream.fileno())
+        silence(sys.stdout)
+        silence(sys.stderr)
         return 128 + signal.SIGPIPE
 
 
@@ -44,6 +48,8 @@ def _answer(options: argparse.Namespace) -> int:
         refuse_unsafe()
         check_pins()
         result = options.handler(options)
+        if options.json and result is not None:
+            write_json_line(result)
     except KindredError as error:
         return _fail(error, as_json=options.json)
     except BrokenPipeError:
@@ -52,16 +58,7 @@ def _answer(options: argparse.Namespace) -> int:
         message = f"{error.filename or 'a file'}: {error.strerror or error}"
         fix = "check disk space, rights and limits"
         return _fail(StorageError(message, code="STORAGE_IO", fix=fix), as_json=options.json)
-    if options.json and result is not None:
-        _write_json(result)
     return 0
-
-
-def _write_json(document: object) -> None:
-    """The last line of standard output, where there is one."""
-    if sys.stdout is not None:
-        sys.stdout.write(json.dumps(document, sort_keys=True, ensure_ascii=False, default=str) + "\n")
-        sys.stdout.flush()
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -79,7 +76,10 @@ def _fail(error: KindredError, *, as_json: bool) -> int:
     sys.stderr.write(f"kindred: {error}\n")
     if as_json:
         status = "stopped" if isinstance(error, Preempted) else "failed"
-        _write_json({"status": status, "exit_code": error.exit_code, "error": error.record()})
+        try:
+            write_json_line({"status": status, "exit_code": error.exit_code, "error": error.record()})
+        except StorageError as unwritten:
+            sys.stderr.write(f"kindred: {unwritten}\n")
     return error.exit_code
 
 

@@ -19,15 +19,21 @@ RECIPE_NAME = "recipe.json"
 
 
 def write_json(path: Path, value: object, *, sort_keys: bool = True) -> None:
-    """Write atomically: readers see the old file or the new one."""
+    """Write atomically: readers see the old file or the new one, and a failure leaves nothing behind."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, sort_keys=sort_keys, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=2, sort_keys=sort_keys, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException as error:
+        os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def write_recipe(folder: Path, document: JsonValue) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from jobs._own_process import python_environment
 from jobs._run_folder import RunFolder
 from jobs._signals import stopped_by_sigterm
+from jobs._standard_streams import expendable_stderr
 from pipeline.errors import KindredError
 
 LOG_NAME = "study.log"
@@ -86,5 +87,6 @@ def _answer(trial: Trial) -> Answer:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    sys.stdout.write(json.dumps(_answer(Trial(**json.loads(sys.argv[1]))), default=str))
+    with expendable_stderr():
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+        sys.stdout.write(json.dumps(_answer(Trial(**json.loads(sys.argv[1]))), default=str))

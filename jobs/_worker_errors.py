@@ -22,9 +22,13 @@ class WorkerErrors:
         """A new command begins."""
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def leave(self, rank: int, error: KindredError) -> None:
-        """Called by the worker of this rank."""
-        write_json(self.path / f"rank-{rank}.json", {"type": type(error).__name__, **error.record()})
+    def leave(self, rank: int, error: KindredError) -> bool:
+        """Called by the worker of this rank; False where the disk does not take it, which must not hide the error."""
+        try:
+            write_json(self.path / f"rank-{rank}.json", {"type": type(error).__name__, **error.record()})
+        except OSError:
+            return False
+        return True
 
     def first(self) -> KindredError | None:
         """The error of the lowest rank that left one."""

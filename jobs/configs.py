@@ -38,7 +38,7 @@ class PretrainConfig(FitConfig):
     min_workers: int | None = Field(default=None, ge=1)
     """Fewest workers to go on with while the cluster has no room for all; the group grows again when it has. The same
     bits with any number. Default: waits for all."""
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=1024)
     """CPU threads per worker; part of what makes bits repeat."""
     gpus: float = Field(default=0, ge=0)
     """GPUs per worker."""

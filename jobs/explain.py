@@ -1,13 +1,13 @@
 """kindred explain: every recipe key with its type, default and meaning, read from the code."""
 
 import re
-import sys
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from jobs._console import plain_table
+from jobs._standard_streams import write_output
 from jobs.catalogue import head_rows, objective_rows
 from jobs.configs import Recipe
 from pipeline.config import walk_fields
@@ -28,8 +28,8 @@ def explain(prefix: str) -> None:
         raise ConfigError(f"no recipe key starts with {prefix!r}", code="CONFIG_UNKNOWN_KEY", got=prefix)
     for start, catalogue in (("objectives", objective_rows), ("finetune.head", head_rows)):
         if prefix == start:
-            sys.stdout.write(plain_table(catalogue(), left=8) + "\n\n")
-    sys.stdout.write(plain_table([("key", "type", "default", "meaning"), *rows], left=4) + "\n")
+            write_output(plain_table(catalogue(), left=8) + "\n\n")
+    write_output(plain_table([("key", "type", "default", "meaning"), *rows], left=4) + "\n")
 
 
 def _type_name(info: FieldInfo) -> str:

@@ -149,8 +149,7 @@ def train_worker(config: Mapping[str, JsonValue]) -> str:
             mark = attempts.mark if worker.rank == 0 else lambda step: None
             result = _fit(recipe, datasets, order, folder, worker, mark, on_ray=True)
     except KindredError as error:
-        raised.leave(worker.rank, error)
-        if isinstance(error, errors.Preempted | errors.TrainingHealthError):
+        if raised.leave(worker.rank, error) and isinstance(error, errors.Preempted | errors.TrainingHealthError):
             return ""  # every rank raised it, or its peers miss its signs of life
         raise
     finally:

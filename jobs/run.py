@@ -213,8 +213,12 @@ def _collect(recipe: Recipe, folder: RunFolder) -> Result:
 
 
 def _record_failure(folder: RunFolder, error: KindredError) -> None:
+    """Leave it in the run folder. Where that fails too, the first error is the one to report: this is a word."""
     record = error.record()
     status = "stopped" if isinstance(error, Preempted) else "failed"
-    write_json(folder.path / "result.json", {"status": status, "exit_code": error.exit_code, "error": record})
-    with (folder.path / "errors.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+    try:
+        write_json(folder.path / "result.json", {"status": status, "exit_code": error.exit_code, "error": record})
+        with (folder.path / "errors.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+    except OSError as unwritten:
+        Console().line(f"{folder.path} does not tell how this ended: {unwritten.strerror or unwritten}")

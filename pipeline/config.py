@@ -25,6 +25,10 @@ _PLAIN_WITH_HASH = re.compile(r"(?!\s*[\"'\[{])(.*\s)?#", re.DOTALL)
 """A value of the command line in which YAML would take the rest, perhaps of a folder's name, for a comment."""
 
 
+_UNSPEAKABLE = re.compile("[\0\ud800-\udfff]")
+"""No file name holds the one, no file in UTF-8 the others, and a recipe is written down."""
+
+
 def load_config(kind: type[ConfigT], path: Path, overrides: Sequence[str] = ()) -> ConfigT:
     """Read a recipe, apply `a.b.0.c=value` overrides, validate. Raises ConfigError or Problems."""
     document = load_yaml(path)
@@ -46,6 +50,7 @@ def build_config(kind: type[ConfigT], document: dict[str, JsonValue], overrides:
     secrets: list[KindredError] = [_secret(path) for path, text in _texts(document) if redact(text) != text]
     if secrets:
         raise Problems(secrets)  # at once: other problems would quote the text
+    problems += [_unspeakable(path, text) for path, text in _texts(document) if _UNSPEAKABLE.search(path + text)]
     try:
         config = kind.model_validate(document)
     except ValidationError as error:
@@ -63,6 +68,15 @@ def _texts(node: JsonValue, path: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(node, dict | list):
         for name, value in node.items() if isinstance(node, dict) else enumerate(node):
             yield from _texts(value, f"{path}.{name}" if path else str(name))
+
+
+def _unspeakable(path: str, text: str) -> ConfigError:
+    return ConfigError(
+        f"{path} holds a NUL character or half a surrogate pair",
+        code="CONFIG_TEXT",
+        field=path,
+        fix="write the character itself, in UTF-8",
+    )
 
 
 def _secret(path: str) -> ConfigError:
@@ -120,7 +134,15 @@ def _explain(kind: type[Config], details: ErrorDetails) -> ConfigError:
         return ConfigError(f"unknown key {path}", code="CONFIG_UNKNOWN_KEY", field=path, got=got, fix=fix)
     code = "CONFIG_MISSING" if details["type"] == "missing" else "CONFIG_VALUE"
     got = None if details["type"] == "missing" else _short(details)
-    return ConfigError(f"{path}: {details['msg']}", code=code, field=path, got=got, fix=_nearest_tag(kind, details))
+    fix = _nearest_tag(kind, details) or _bound(details)
+    return ConfigError(f"{path}: {details['msg']}", code=code, field=path, got=got, fix=fix)
+
+
+def _bound(details: ErrorDetails) -> str:
+    """Which values are allowed instead; "" for what is no number out of its range."""
+    signs = {"le": "<=", "ge": ">=", "lt": "<", "gt": ">"}
+    found = [f"{signs[name]} {limit}" for name, limit in details.get("ctx", {}).items() if name in signs]
+    return f"choose a value {found[0]}" if found else ""
 
 
 def _nearest_tag(kind: type[Config], details: ErrorDetails) -> str:

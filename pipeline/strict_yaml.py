@@ -81,4 +81,7 @@ def load_yaml(path: Path) -> JsonValue:
         raise ConfigError(message, code="CONFIG_FILE", fix="check the path of the recipe") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 (byte {error.start})", code="CONFIG_ENCODING") from error
+    except ValueError as error:  # a NUL or a surrogate in the path
+        message = f"no file can be called {str(path)!r}"
+        raise ConfigError(message, code="CONFIG_FILE", field="recipe", fix="check the path of the recipe") from error
     return parse_yaml(text, source=str(path))

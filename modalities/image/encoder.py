@@ -29,7 +29,7 @@ class VisionTransformer(Config):
     """Side of a patch in pixels; must divide the image."""
     width: int = Field(default=128, ge=8)
     """Size D of the features."""
-    depth: int = Field(default=4, ge=1)
+    depth: int = Field(default=4, ge=1, le=1024)
     """Transformer blocks."""
     heads: int = Field(default=4, ge=1)
     """Attention heads; must divide the width."""
@@ -69,7 +69,7 @@ class ConvNeXt(Config):
     """Side of a stem patch in pixels."""
     widths: tuple[int, ...] = Field(default=(32, 64, 128), min_length=1)
     """Channels of each stage; each after the first halves the resolution; the last is the size D of the features."""
-    depths: tuple[int, ...] = Field(default=(1, 1, 2), min_length=1)
+    depths: tuple[Annotated[int, Field(le=1024)], ...] = Field(default=(1, 1, 2), min_length=1)
     """Blocks of each stage."""
 
     @model_validator(mode="after")

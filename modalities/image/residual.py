@@ -25,9 +25,9 @@ class ImageResNet(Config):
     """Residual convolution network."""
     widths: tuple[int, ...] = Field(default=(32, 64, 128), min_length=1)
     """Channels of each stage; each after the first halves the resolution."""
-    blocks_per_stage: int = Field(default=1, ge=1)
+    blocks_per_stage: int = Field(default=1, ge=1, le=1024)
     """Residual blocks in each stage."""
-    stem_stride: int = Field(default=2, ge=1)
+    stem_stride: int = Field(default=2, ge=1, le=1024)
     """Stride of the first convolution."""
     groups: int = Field(default=8, ge=1)
     """Groups of the normalisation; must divide every width."""

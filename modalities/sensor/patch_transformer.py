@@ -26,7 +26,7 @@ class PatchTransformer(Config):
     """Steps per patch, without overlap."""
     width: int = Field(default=128, ge=2)
     """Size of the residual stream, even."""
-    depth: int = Field(default=4, ge=1)
+    depth: int = Field(default=4, ge=1, le=1024)
     """Transformer blocks."""
     heads: int = Field(default=4, ge=1)
     """Attention heads; must divide the width."""

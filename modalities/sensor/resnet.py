@@ -5,7 +5,7 @@ Axes: B samples, C channels, T steps, S positions after striding, D features.
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -24,11 +24,11 @@ class ResNet(Config):
     """Residual convolution network."""
     widths: tuple[int, ...] = Field(default=(64, 128, 128), min_length=1)
     """Channels of each stage."""
-    strides: tuple[int, ...] = Field(default=(2, 2, 1), min_length=1)
-    """Time stride at the start of each stage; the first is the stem's."""
-    blocks_per_stage: int = Field(default=1, ge=1)
+    strides: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(default=(2, 2, 1), min_length=1)
+    """Time stride at the start of each stage; the first is the stem's. Their product is at most `max_steps`."""
+    blocks_per_stage: int = Field(default=1, ge=1, le=16)
     """Residual blocks in each stage; dilation doubles from block to block inside a stage."""
-    kernel: int = Field(default=5, ge=3)
+    kernel: int = Field(default=5, ge=3, le=4095)
     """Taps of every convolution, odd."""
     groups: int = Field(default=8, ge=1)
     """Groups of the normalisation; must divide every width."""
@@ -53,6 +53,10 @@ class ResNet(Config):
         return self
 
     def build(self, schema: SensorSchema, statistics: Statistics) -> "ResNetEncoder":
+        """Raises ValueError where the strides leave less than one position of the longest series."""
+        if math.prod(self.strides) > schema.max_steps:
+            product = math.prod(self.strides)
+            raise ValueError(f"the strides {list(self.strides)} skip {product} steps of at most {schema.max_steps}")
         return ResNetEncoder(self, len(schema.channels), statistics)
 
 

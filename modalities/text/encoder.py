@@ -26,7 +26,7 @@ class Bert(Config):
     """Transformer over tokens."""
     width: int = Field(default=128, ge=8)
     """Size D of the features."""
-    depth: int = Field(default=2, ge=1)
+    depth: int = Field(default=2, ge=1, le=1024)
     """Transformer blocks."""
     heads: int = Field(default=4, ge=1)
     """Attention heads; must divide the width."""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from pipeline.data.thread_limits import starting_threads
+
 J = TypeVar("J")
 T = TypeVar("T")
 
@@ -33,7 +35,9 @@ def read_ahead(
 
     def fill() -> None:
         for job in source:
-            pending.append((job, pool.submit(read, job)))
+            with starting_threads():
+                future = pool.submit(read, job)
+            pending.append((job, future))
             if len(pending) >= ahead:
                 break
 

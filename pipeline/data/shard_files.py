@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.data.manifest import ShardEntry
 from pipeline.data.shard_source import ShardSource
+from pipeline.data.thread_limits import starting_threads
 from pipeline.errors import StorageError, StorageUnavailable
 
 _LOOK_S = 60.0  # how often at least a waiting reader looks at the time
@@ -39,12 +40,13 @@ class ShardFiles:
         """Payloads (K,) by shard number, offset and size, each int64 (K,); shorter ones where a file ends early.
 
         Raises DataError for a shard that cannot be opened or has another size, StorageError for a failed read,
-        StorageUnavailable where nothing arrives for `io_timeout_s`; a remote source keeps its own time while it
-        fetches a shard.
+        EnvironmentFault where the machine gives no thread to read with, StorageUnavailable where nothing arrives for
+        `io_timeout_s`; a remote source keeps its own time while it fetches a shard.
         """
         reading, future = _Reading(self, shard, offset, size), Future[list[bytes]]()
         # A thread of its own, left behind when the storage hangs: no system call on a file can be interrupted.
-        threading.Thread(target=reading.run, args=(future,), name="read-shards", daemon=True).start()
+        with starting_threads():
+            threading.Thread(target=reading.run, args=(future,), name="read-shards", daemon=True).start()
         while not wait([future], min(_LOOK_S, max(0.0, reading.progress + self.io_timeout_s - time.monotonic()))).done:
             if time.monotonic() >= reading.progress + self.io_timeout_s:
                 raise StorageUnavailable(

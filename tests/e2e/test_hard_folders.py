@@ -48,6 +48,23 @@ def test_a_full_disk_is_refused_before_training(ingested: Path, tmp_path: Path) 
 
 @needs_mounts
 @pytest.mark.slow
+@pytest.mark.fault("C04")
+def test_a_disk_that_fills_in_mid_run_names_the_checkpoint_it_refused(ingested: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    trained = "until ls run/pretrain/checkpoints/step-*; do sleep 0.01; done"
+    fill = f"{trained}; while sleep 0.01; do cat /dev/zero >>run/all; done"
+    done = _after(
+        f"mount -t tmpfs -o size=6m tmpfs run && {{ timeout 60 sh -c '{fill}' >/dev/null 2>&1 & }}",
+        "out=run", f"data.path={ingested}/data", "pretrain.workers=0", "pretrain.checkpoint_every=1",
+        folder=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode == 74, done.stderr
+    assert "kindred: IO_CHECKPOINT: could not save step-" in done.stderr
+
+
+@needs_mounts
+@pytest.mark.slow
 @pytest.mark.fault("C10")
 def test_little_shared_memory_is_refused_before_ray_starts(ingested: Path, tmp_path: Path) -> None:
     done = _after(

@@ -85,6 +85,22 @@ def test_a_job_that_ignores_the_hang_up_outlives_its_terminal(workplace: Path, u
 
 
 @pytest.mark.slow
+def test_a_terminal_that_goes_away_without_a_signal_ends_nothing(workplace: Path, undisturbed: Result) -> None:
+    terminal, its_side = os.openpty()
+    process = subprocess.Popen(
+        command("pretrain", "out=run"), cwd=workplace, env=environment(workplace),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=its_side, text=True, start_new_session=True,
+    )  # fmt: skip
+    os.close(its_side)
+    wait_until(process, lambda: bool(_checkpoints(workplace)))
+    os.close(terminal)
+    done = ended(process)
+
+    assert done.returncode == 0
+    assert result_of(done)["state_hash"] == undisturbed["state_hash"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 def test_a_reader_that_leaves_after_a_line_is_no_traceback(workplace: Path, undisturbed: Result, both: bool) -> None:
     shell = 'set -o pipefail; "$@" 2>&1 | head -n 1 >/dev/null' if both else 'set -o pipefail; "$@" | head -c 0'

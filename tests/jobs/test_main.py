@@ -1,6 +1,8 @@
 """The command line as a function: exit codes and messages of bad input."""
 
+import errno
 import json
+import os
 import re
 from pathlib import Path
 
@@ -170,6 +172,12 @@ def test_explain_knows_every_key_and_refuses_unknown_ones(capsys: pytest.Capture
         ("probe.label_percents.0.x=1", "below a plain value"),
         ("streams={}", "streams"),
         ("subsets=[[]]", "subsets.0"),
+        ("streams.imu.encoder.strides=[2,1000000]", "field=streams.imu.encoder.strides.1 got=1000000"),
+        ("streams.note.encoder.depth=100000000", "field=streams.note.encoder.depth got=100000000"),
+        ("streams.photo.encoder.depth=100000000", "field=streams.photo.encoder.depth got=100000000"),
+        ("pretrain.threads=100000", "Fix: choose a value <= 1024"),
+        ("pretrain.threads=99999999999999999999", "field=pretrain.threads"),
+        ('description="\\ud800"', "description holds a NUL character or half a surrogate pair"),
         ("leak.allow=[nope]", "leak.allow names unknown streams"),
         ("leak.allow=[imu,photo,note]", "leak.allow names every stream"),
     ],
@@ -204,3 +212,21 @@ def test_downstream_stages_belong_to_their_data_set_seed_and_last_checkpoint(
     for name in ("result.json", "features.parquet"):
         (tmp_path / "run/probe" / name).unlink()
     assert main(["probe", str(TINY), *small]) == 66
+
+
+def test_a_failure_that_cannot_be_recorded_is_still_the_one_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw_folder(tmp_path / "raw", rows="a,p1,walk,good.csv\n")
+    write_recipe(tmp_path / "r.yaml", tmp_path / "raw")
+
+    def full(path: Path, value: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("jobs.run.write_json", full)
+
+    assert main(["ingest", "r.yaml", "out=run", "--json"]) == 65
+    captured = capsys.readouterr()
+    assert "run does not tell how this ended: No space left on device" in captured.err
+    assert "DATA_SPLIT: no record has person ['p2']" in captured.err
+    assert json.loads(captured.out)["error"]["code"] == "DATA_SPLIT"

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -85,3 +86,19 @@ def test_damaged_json_is_named(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(OutputError, match=f"OUT_DAMAGED.*{path}"):
         read_json(path)
+
+
+def test_a_json_file_that_cannot_be_written_leaves_the_old_one_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(tmp_path / "result.json", {"status": "finished"})
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=rf"No space left on device: '{tmp_path}/result.json'"):
+        write_json(tmp_path / "result.json", {"status": "failed"})
+
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+    assert read_json(tmp_path / "result.json") == {"status": "finished"}

@@ -35,3 +35,9 @@ def test_a_worker_of_an_earlier_command_that_still_lives_is_no_error_of_the_late
     earlier.leave(0, Fenced("replaced", code="CKPT_FENCED"))
 
     assert later.first() is None
+
+
+def test_an_error_that_the_disk_does_not_take_is_left_to_its_worker(tmp_path: Path) -> None:
+    (tmp_path / "errors").write_text("")  # no folder can be made there
+
+    assert not WorkerErrors(tmp_path, "a").leave(0, DataError("no file", code="DATA"))

@@ -108,9 +108,32 @@ def test_numbers_must_be_finite_numbers(value: str) -> None:
         build_config(Toy, {}, [f"learning_rate={value}"])
 
 
+@pytest.mark.parametrize("text", ['"\\ud800"', '"a\\0b"'])
+def test_text_that_cannot_be_written_down_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(f"learning_rate: 1\nnested: {{note: {text}}}\n")
+
+    with pytest.raises(Problems) as caught:
+        load_config(Toy, tmp_path / "r.yaml")
+
+    first = caught.value.problems[0]
+    assert (first.exit_code, first.code, first.field) == (64, "CONFIG_TEXT", "nested.note")
+    assert first.fix
+
+
+def test_a_number_out_of_its_range_is_told_the_range() -> None:
+    with pytest.raises(Problems) as caught:
+        build_config(Toy, {"learning_rate": 1, "losses": [{"kind": "cosine", "temperature": -1}]})
+
+    assert [(problem.field, problem.fix) for problem in caught.value.problems] == [
+        ("losses.0.temperature", "choose a value > 0.0")
+    ]
+
+
 def test_missing_and_binary_files_are_config_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load_config(Toy, tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match=r"no file can be called 'r\\x00.yaml'.*Fix: "):
+        load_config(Toy, Path("r\0.yaml"))
     (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="UTF-8"):
         load_config(Toy, tmp_path / "bad.yaml")

@@ -180,6 +180,14 @@ def test_generalized_mean_has_finite_gradients_of_negative_numbers_and_of_nothin
     assert exponent.grad.isfinite()
 
 
+def test_strides_leave_a_position_of_the_longest_series() -> None:
+    whole, beyond = (ResNet(widths=(8, 8), strides=(2, last), groups=4, features=12) for last in (24, 25))
+
+    assert whole.build(SCHEMA, STATISTICS).stride == SCHEMA.max_steps
+    with pytest.raises(ValueError, match=r"strides \[2, 25\] skip 50 steps of at most 48"):
+        beyond.build(SCHEMA, STATISTICS)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

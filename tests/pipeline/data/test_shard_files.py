@@ -2,6 +2,7 @@
 
 import copy
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.data.manifest import ShardEntry
+from pipeline.data.read_ahead import read_ahead
 from pipeline.data.shard_files import ShardFiles
 from pipeline.data.shard_source import LocalShards
-from pipeline.errors import DataError, StorageError
+from pipeline.errors import DataError, EnvironmentFault, StorageError
 
 SIZES = (9_000_000, 40_000, 1)  # more than one run, many payloads, one byte
 
@@ -129,3 +131,19 @@ def test_storage_that_hangs_is_named_after_the_time_limit(tmp_path: Path) -> Non
     with pipe.open("wb"):  # lets the thread that was left behind go
         pass
     assert read(files, [(0, 0, 10)]) == [b"x" * 10]
+
+
+def test_a_machine_out_of_threads_is_named_with_its_limits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    files = ShardFiles(LocalShards(folder), entries())
+    ahead = read_ahead([0], lambda job: job, readers=1, max_bytes=1, size=lambda item: 1)
+
+    with pytest.raises(EnvironmentFault, match=r"ENV_THREADS.*ulimit -u is .*Fix: ") as caught:
+        read(files, [(0, 0, 1)])
+    with pytest.raises(EnvironmentFault, match="ENV_THREADS"):
+        next(ahead)
+
+    assert caught.value.exit_code == 71
