@@ -20,6 +20,7 @@ from pydantic import JsonValue
 
 from jobs._control_store import PRIVATE_LIMIT_S, PRIVATE_RECONNECT_S, SHARED_LIMIT_S, ControlStore
 from jobs._left_behind import nothing_left_behind
+from jobs._ray_room import require_gpus
 from jobs._ray_start import ALLOCATOR_ENVIRONMENT, LOOPBACK_ONLY, connect
 from jobs._ray_token import private_token, require_token
 from jobs._raylet import Raylet
@@ -113,6 +114,7 @@ def _launch_once(
         from jobs._rendezvous import BoundTorchConfig
 
         try:
+            require_gpus(workers.gpus, workers.least or workers.count, private=is_private())
             trainer = TorchTrainer(
                 function,
                 train_loop_config=dict(config),

@@ -170,6 +170,8 @@ def test_explain_knows_every_key_and_refuses_unknown_ones(capsys: pytest.Capture
         ("probe.label_percents.0.x=1", "below a plain value"),
         ("streams={}", "streams"),
         ("subsets=[[]]", "subsets.0"),
+        ("pretrain.gpus=1.5", "whole GPUs"),
+        ("pretrain.gpus=inf", "gpus"),
         ("leak.allow=[nope]", "leak.allow names unknown streams"),
         ("leak.allow=[imu,photo,note]", "leak.allow names every stream"),
     ],
