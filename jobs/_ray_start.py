@@ -9,7 +9,7 @@ from pathlib import Path
 from jobs._control_store import CONNECT_LIMIT_S, ControlStore
 from jobs._left_behind import nothing_of_a_failed_start
 from jobs._time_limit import time_limit
-from pipeline.errors import ClusterLost
+from pipeline.errors import ClusterLost, EnvironmentFault
 
 OBJECT_STORE_BYTES = 128 << 20  # nothing large passes through it: shards are read by the workers themselves
 
@@ -18,6 +18,9 @@ START_LIMIT_S = 180.0
 
 # Off, a private Ray has the address 127.0.0.1. Else its metrics answer the whole network without a token.
 LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+
+_SOCKET_NAME_BYTES = 107  # Linux: sun_path, but for its last zero
+_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_{pid}/sockets/plasma_store"  # Ray has no longer one
 
 # Training runs in a side thread of a Ray worker. glibc gives such threads arenas that return every large tensor to the
 # kernel and fetch it again: a twentieth of the time of a small model is page faults.
@@ -51,6 +54,7 @@ def connect(cpus: int) -> Path | None:
         environment: dict[str, object] = {"env_vars": ALLOCATOR_ENVIRONMENT}
         ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING)
         return None
+    _require_short_names()
     in_main = threading.current_thread() is threading.main_thread()
     limit = time_limit(START_LIMIT_S) if in_main else contextlib.nullcontext()
     try:
@@ -72,6 +76,24 @@ def connect(cpus: int) -> Path | None:
             fix="see Ray's logs; on a busy machine type the same command again",
         ) from error
     return Path(context.address_info["session_dir"])  # pyright: ignore
+
+
+def _require_short_names() -> None:
+    """Raises EnvironmentFault where the kernel has no room for the names of a private Ray's sockets."""
+    from ray._common.utils import get_default_system_temp_dir
+
+    folder = os.fsencode(get_default_system_temp_dir())
+    longest = _SOCKET_NAME_BYTES - len(_SOCKET.format(pid=os.getpid()))
+    if len(folder) > longest:
+        name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
+        raise EnvironmentFault(
+            f"{name} is too long: Ray's sockets are below it, and their names may have {_SOCKET_NAME_BYTES} bytes",
+            code="ENV_TMPDIR",
+            field=name,
+            expected=f"<= {longest} bytes",
+            got=f"{len(folder)} bytes",
+            fix=f"set a shorter {name}, e.g. {name}=/tmp",
+        )
 
 
 def _is_of_a_start(error: Exception) -> bool:

@@ -25,6 +25,7 @@ def signalled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr("jobs._control_store.ControlStore.wait", lambda self: None)
     monkeypatch.setattr("jobs._ray.require_token", lambda address: None)
     os.environ.pop("RAY_ADDRESS", None)
+    monkeypatch.setattr("jobs._ray_start._SOCKET_NAME_BYTES", 1000)  # no socket is made
     if request.param != "local":
         os.environ["RAY_ADDRESS"] = request.param
 
