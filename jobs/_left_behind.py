@@ -42,7 +42,7 @@ def nothing_of_a_failed_start(sessions: Path) -> Iterator[None]:
     except BaseException:
         _kill([process for process in own.children(recursive=True) if process not in before])
         for session in sessions.resolve().glob(f"session_*_{own.pid}"):
-            if not (session / ENDED_NAME).exists():
+            if session.is_dir() and not (session / ENDED_NAME).exists():  # an old one may have gone meanwhile
                 _kill(_writers(session, own))  # whose parent is gone already
                 _remove_files(session)
         raise

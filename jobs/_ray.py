@@ -18,22 +18,19 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
-from jobs._control_store import CONNECT_LIMIT_S, PRIVATE_LIMIT_S, PRIVATE_RECONNECT_S, SHARED_LIMIT_S, ControlStore
-from jobs._left_behind import nothing_left_behind, nothing_of_a_failed_start
+from jobs._control_store import PRIVATE_LIMIT_S, PRIVATE_RECONNECT_S, SHARED_LIMIT_S, ControlStore
+from jobs._left_behind import nothing_left_behind
+from jobs._ray_room import require_gpus
+from jobs._ray_start import ALLOCATOR_ENVIRONMENT, LOOPBACK_ONLY, connect
 from jobs._ray_token import private_token, require_token
 from jobs._raylet import Raylet
 from jobs._signals import kept_handlers
-from jobs._time_limit import time_limit
 from pipeline.errors import ClusterLost, Preempted
 
 ResultT = TypeVar("ResultT")
 _log = logging.getLogger(__name__)
 
 _WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
-OBJECT_STORE_BYTES = 128 << 20  # nothing large passes through it: shards are read by the workers themselves
-
-START_LIMIT_S = 180.0
-"""For the daemons of a private Ray: each of Ray's own waits has a limit, but not all of them together."""
 
 LOOK_S = 0.2
 """How often the main thread looks up from waiting for Ray: for signals, and at its watches."""
@@ -53,23 +50,12 @@ RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 
-# Off, a private Ray has the address 127.0.0.1. Else its metrics answer the whole network without a token.
-LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-
 # A private Ray's metrics are read by nobody either; those of a shared cluster include our own (jobs/_gauges.py).
 PRIVATE_ENVIRONMENT = {
     "RAY_enable_metrics_collection": "0",
     "RAY_gcs_rpc_server_reconnect_timeout_s": str(PRIVATE_RECONNECT_S),
     LOOPBACK_ONLY: "0",
     _WATCHER: "0",  # where this machine is taken away, the driver is told itself
-}
-
-# Training runs in a side thread of a Ray worker. glibc gives such threads arenas that return every large tensor to the
-# kernel and fetch it again: a twentieth of the time of a small model is page faults.
-ALLOCATOR_ENVIRONMENT = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(512 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
 }
 
 
@@ -101,7 +87,7 @@ def launch(
     left = workers.max_failures
     while True:
         try:
-            return _launch_once(function, config, workers, watches)
+            return _launch_once(function, config, workers, watches, stopping)
         except ClusterLost as error:
             if stopping():
                 raise Preempted(error.message, code="PREEMPTED", fix=error.fix) from error
@@ -116,8 +102,9 @@ def _launch_once(
     config: Mapping[str, JsonValue],
     workers: Workers,
     watches: Sequence[Callable[[], None]],
+    stopping: Callable[[], bool],
 ) -> object:
-    with connected(workers) as session, scratch(session, "kindred-ray-") as storage:
+    with connected(workers, stopping) as session, scratch(session, "kindred-ray-") as storage:
         from ray.exceptions import RayError
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
@@ -127,6 +114,7 @@ def _launch_once(
         from jobs._rendezvous import BoundTorchConfig
 
         try:
+            require_gpus(workers.gpus, workers.least or workers.count, private=is_private())
             trainer = TorchTrainer(
                 function,
                 train_loop_config=dict(config),
@@ -149,12 +137,12 @@ def _launch_once(
 
 
 @contextlib.contextmanager
-def connected(workers: Workers) -> Iterator[Path | None]:
+def connected(workers: Workers, stopping: Callable[[], bool] = lambda: False) -> Iterator[Path | None]:
     """Ray, attached to RAY_ADDRESS or private; a connection that this made ends with the block.
 
     Gives the folder of a private one's session, which goes when it is no longer needed, however this process ends.
 
-    Signal handlers stay as they are: Ray installs its own at start, which end the process at once.
+    Signal handlers stay as they are. Raises Preempted where one leaves `stopping` true while Ray starts.
     """
     _prepare_environment(elastic=workers.least is not None)
     import ray
@@ -162,8 +150,14 @@ def connected(workers: Workers) -> Iterator[Path | None]:
     if ray.is_initialized():
         yield None
         return
-    with kept_handlers():
-        session = _connect(workers)
+    cpus = max(float(os.cpu_count() or 1), workers.count * workers.cpus)
+    try:
+        with kept_handlers(stopping):
+            session = connect(int(cpus))
+    except BaseException:
+        if ray.is_initialized():  # Ray caught what a signal raised, and went on
+            ray.shutdown()
+        raise
     with contextlib.nullcontext() if session is None else nothing_left_behind(session):
         try:
             yield session
@@ -226,56 +220,6 @@ def _prepare_environment(*, elastic: bool) -> None:
         os.environ.setdefault(name, value)
     if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
         private_token()
-
-
-def _connect(workers: Workers) -> Path | None:
-    """Attach to RAY_ADDRESS, or start a private Ray on this machine and return its session's folder."""
-    import ray
-    from ray._common.utils import get_default_ray_temp_dir
-    from ray._private import auto_init_hook, ray_constants
-    from ray._raylet import Config  # pyright: ignore
-
-    address = os.environ.get("RAY_ADDRESS")
-    # Ray reads the environment when it is imported, which may have been before we set it.
-    Config.initialize("")
-    auto_init_hook.enable_auto_connect = False  # a thread that outlives a lost Ray would start another
-    ray_constants.ENABLE_RAY_CLUSTER = bool(address) or os.environ[LOOPBACK_ONLY] != "0"
-    if address:
-        if ":" in address:  # Ray itself waits for minutes, and takes no signal meanwhile
-            ControlStore(address.removeprefix("ray://"), CONNECT_LIMIT_S).wait()
-        environment: dict[str, object] = {"env_vars": ALLOCATOR_ENVIRONMENT}
-        ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING)
-        return None
-    cpus = max(float(os.cpu_count() or 1), workers.count * workers.cpus)
-    in_main = threading.current_thread() is threading.main_thread()
-    limit = time_limit(START_LIMIT_S) if in_main else contextlib.nullcontext()
-    try:
-        with nothing_of_a_failed_start(Path(get_default_ray_temp_dir())), limit:
-            context = ray.init(
-                address="local",
-                num_cpus=int(cpus),
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.WARNING,
-            )
-    except Exception as error:
-        if not _is_of_a_start(error):
-            raise
-        raise ClusterLost(
-            f"Ray did not start on this machine: {(str(error) or type(error).__name__).strip().splitlines()[0][:400]}",
-            code="RAY_START",
-            fix="see Ray's logs; on a busy machine type the same command again",
-        ) from error
-    return Path(context.address_info["session_dir"])  # pyright: ignore
-
-
-def _is_of_a_start(error: Exception) -> bool:
-    """Whether Ray raises this where its daemons do not come up: for one that is late for 30 s it has nothing narrower
-    than Exception itself, so that no except clause can tell it from errors of ours and from faults of a program."""
-    from ray.exceptions import RayError
-
-    return type(error) is Exception or isinstance(error, OSError | RuntimeError | RayError)
 
 
 def reclaimed() -> bool:

@@ -8,7 +8,8 @@ from ray.tune import Callback, ResultGrid
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.logger import JsonLoggerCallback
 
-from jobs._ray import Workers, connected, daemon_watches, in_side_thread, scratch
+from jobs._ray import Workers, connected, daemon_watches, in_side_thread, is_private, scratch
+from jobs._ray_room import require_gpus
 from jobs._study_trial import Answer, Trial, failure, run_trial
 from pipeline.errors import EnvironmentFault
 
@@ -28,6 +29,7 @@ def run_trials(trials: Mapping[str, Trial], workers: Workers, *, ended: Callable
     resources = {"cpu": workers.cpus} | ({"gpu": workers.gpus} if workers.gpus else {})
     callbacks: list[Callback] = [_Listener(ended), JsonLoggerCallback()]  # without a log, Tune misses one at the end
     with connected(workers) as session, scratch(session, "kindred-tune-") as storage:
+        require_gpus(workers.gpus, 1, private=is_private())  # the others wait for their turn
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(_trainable, trials=dict(trials)), resources),
             param_space={"run": tune.grid_search([*trials])},

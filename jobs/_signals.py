@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -11,6 +11,7 @@ from pipeline.errors import Preempted
 
 STOP_FILE = "STOP"
 EXIT_INTERRUPTED = 130
+_GO_ON = "type the same command again to go on"
 
 
 class Interrupted(Preempted):
@@ -27,7 +28,7 @@ def stopped_by_sigterm() -> Iterator[None]:
         return
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise Preempted("stopped by SIGTERM", code="PREEMPTED", fix="type the same command again to go on")
+        raise Preempted("stopped by SIGTERM", code="PREEMPTED", fix=_GO_ON)
 
     earlier = signal.signal(signal.SIGTERM, end)
     try:
@@ -37,17 +38,47 @@ def stopped_by_sigterm() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def kept_handlers() -> Iterator[None]:
-    """Sets the handlers of SIGTERM and SIGINT again after a block that replaces them."""
+def kept_handlers(stopping: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """What the handlers of SIGTERM and SIGINT raise leaves the block at once, though a library in it may catch every
+    Exception and go on; so does Preempted where `stopping` is true before or after one. Then they are set again: the
+    block may have replaced them."""
+    _end_where(stopping)
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    raised: list[BaseException] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        handler = kept[signal.Signals(number)]
+        assert callable(handler)  # noqa: S101 - set for such alone
+        try:
+            handler(number, frame)
+            _end_where(stopping)
+        except BaseException as error:
+            raised.append(error)
+        if raised:
+            raise _Leave
+
+    for number, handler in kept.items():
+        if callable(handler):
+            signal.signal(number, hear)
     try:
         yield
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
+        if raised:
+            raise raised[0]
+
+
+class _Leave(BaseException):
+    """No Exception, as KeyboardInterrupt is none."""
+
+
+def _end_where(stopping: Callable[[], bool]) -> None:
+    if stopping():
+        raise Preempted("stopped while Ray started", code="PREEMPTED", fix=_GO_ON)
 
 
 @contextlib.contextmanager

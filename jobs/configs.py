@@ -41,7 +41,7 @@ class PretrainConfig(FitConfig):
     threads: int = Field(default=1, ge=1, le=1024)
     """CPU threads per worker; part of what makes bits repeat."""
     gpus: float = Field(default=0, ge=0)
-    """GPUs per worker."""
+    """GPUs per worker: a part of one, or a whole number."""
     max_failures: int = Field(default=3, ge=0)
     """Restarts after a lost worker before the job gives up, and new connections after a lost Ray controller."""
     hang_after_s: float = Field(default=45.0, gt=0)
@@ -58,6 +58,12 @@ class PretrainConfig(FitConfig):
     def _fewer_than_all(self) -> "PretrainConfig":
         if self.min_workers is not None and self.min_workers > self.workers:
             raise ValueError(f"min_workers is {self.min_workers}, which is more than the {self.workers} workers")
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_that_can_be_dealt(self) -> "PretrainConfig":
+        if 0 < self.gpus < 1e-4 or (self.gpus > 1 and not self.gpus.is_integer()):
+            raise ValueError(f"gpus is {self.gpus:g}: a worker gets whole GPUs, or a part of one from 0.0001 on")
         return self
 
 

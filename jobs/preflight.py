@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from jobs._ray import OBJECT_STORE_BYTES
+from jobs._ray_start import OBJECT_STORE_BYTES
 from jobs.assemble import Dataset
 from jobs.configs import PretrainConfig
 from pipeline.data.read_ahead import MOST_BATCHES_AHEAD

@@ -1,10 +1,12 @@
 """Signals of a terminal and outputs that nobody reads any more: consistent, resumed exactly, and no traceback."""
 
+import json
 import os
 import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.e2e.conftest import command, ended, environment, kindred, result_of, start, verify_run, wait_until
@@ -56,6 +58,23 @@ def test_a_second_interrupt_ends_at_once(workplace: Path, undisturbed: Result) -
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
     assert _is_whole_and_goes_on(workplace, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_a_signal_while_ray_starts_is_said_and_leaves_no_daemon(workplace: Path, number: int, code: int) -> None:
+    process = start("pretrain", "out=run", "pretrain.workers=1", folder=workplace)
+    driver = psutil.Process(process.pid)
+    wait_until(process, lambda: any(child.name() == "gcs_server" for child in driver.children()))
+    started = driver.children(recursive=True)
+    process.send_signal(number)
+    done = ended(process)
+
+    assert done.returncode == code, done.stderr
+    assert "PREEMPTED: stopped while Ray started" in done.stderr
+    assert result_of(done) == json.loads((workplace / "run" / "result.json").read_text())
+    assert not [daemon for daemon in started if daemon.is_running()]
 
 
 @pytest.mark.slow

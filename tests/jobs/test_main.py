@@ -178,6 +178,8 @@ def test_explain_knows_every_key_and_refuses_unknown_ones(capsys: pytest.Capture
         ("pretrain.threads=100000", "Fix: choose a value <= 1024"),
         ("pretrain.threads=99999999999999999999", "field=pretrain.threads"),
         ('description="\\ud800"', "description holds a NUL character or half a surrogate pair"),
+        ("pretrain.gpus=1.5", "whole GPUs"),
+        ("pretrain.gpus=inf", "gpus"),
         ("leak.allow=[nope]", "leak.allow names unknown streams"),
         ("leak.allow=[imu,photo,note]", "leak.allow names every stream"),
     ],
