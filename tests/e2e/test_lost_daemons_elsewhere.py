@@ -18,7 +18,7 @@ from tests.e2e.conftest import RECIPE, ended, kindred, result_of, start, wait_un
 from tests.faults.chaos_faults import Job
 from tests.pipeline.data.folder_digest import digest
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.fault("P05")]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 killed_daemons = pytest.mark.parametrize("killed", ["raylet/raylet", "gcs_server"])
 MANY = ["data.generate.num_subjects=12", "data.generate.sessions_per_subject=4", "data.ingest.unit_records=4"]
 HEADS = {"linear": [], "cosface": ["finetune.head={kind: cosface}"]}
@@ -55,6 +55,7 @@ def assert_ended(processes: list[psutil.Process]) -> None:
     assert [process.cmdline() for process in left] == []
 
 
+@pytest.mark.fault("P05")
 @killed_daemons
 def test_an_ingest_that_loses_a_daemon_says_so_and_goes_on(tmp_path: Path, killed: str) -> None:
     (tmp_path / "whole").mkdir()
