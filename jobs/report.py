@@ -51,15 +51,15 @@ def report_data(recipe: Recipe, folder: RunFolder) -> ReportData:
     probed = folder.result("probe") or {}
     drawn = read_json(folder.path / "probe" / "figures.json") or {}
     study = read_study(drawn.get("clusters"))
-    gains = stored_gains(folder)
+    gains, figures = stored_gains(folder), numbers(folder.metrics(("probe", "finetune")))
     browsers = sample_browsers(recipe, study, read_examples((folder.result("evaluate") or {}).get("examples")))
     relations = read_relations((folder.result("relations") or {}).get("relations"))
     return ReportData(
         title=recipe.name,
         description=recipe.description,
-        rows=rows_from_metrics(numbers(folder.metrics(("probe", "finetune")))),
-        regression=regression_lines(numbers(folder.metrics(("probe", "finetune")))),
-        multi_label=multi_label_lines(numbers(folder.metrics(("probe", "finetune")))),
+        rows=rows_from_metrics(figures),
+        regression=regression_lines(figures),
+        multi_label=multi_label_lines(figures),
         sequence=sequence_lines(numbers(folder.metrics(("probe",)))),
         gains=gains,
         history=_history(folder),

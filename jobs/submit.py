@@ -131,14 +131,19 @@ def _tracked(job: Job, given: Submitted, address: str) -> Job:
 
 def _info(client: "JobSubmissionClient", name: str) -> "JobDetails":
     """Raises OutputError where this very job was never submitted there."""
-    if all(job.submission_id != name for job in client.list_jobs()):
+    found = _found(client, name)
+    if found is None:
         raise OutputError(
             "the cluster has no job of this command line",
             code="JOB_UNKNOWN",
             key=name,
             fix="type the command exactly as it was submitted, or without --status to submit it",
         )
-    return client.get_job_info(name)
+    return found
+
+
+def _found(client: "JobSubmissionClient", name: str) -> "JobDetails | None":
+    return next((job for job in client.list_jobs() if job.submission_id == name), None)
 
 
 @contextlib.contextmanager
@@ -168,10 +173,10 @@ def _answering(address: str) -> Iterator["JobSubmissionClient"]:
 
 
 def _start(client: "JobSubmissionClient", job: Job, name: str, given: Submitted) -> None:
-    status = next((str(j.status.value) for j in client.list_jobs() if j.submission_id == name), None)
-    if status in {"PENDING", "RUNNING", "SUCCEEDED"}:
+    found = _found(client, name)
+    if found is not None and str(found.status.value) in {"PENDING", "RUNNING", "SUCCEEDED"}:
         return
-    if status is not None:
+    if found is not None:
         client.delete_job(name)
     words = ["python", "-m", "jobs", job.verb, next(iter(given.files)), *given.overrides]
     words += ["--fork", job.fork] if job.fork else []

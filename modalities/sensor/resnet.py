@@ -54,8 +54,7 @@ class ResNet(Config):
 
     def build(self, schema: SensorSchema, statistics: Statistics) -> "ResNetEncoder":
         """Raises ValueError where the strides leave less than one position of the longest series."""
-        if math.prod(self.strides) > schema.max_steps:
-            product = math.prod(self.strides)
+        if (product := math.prod(self.strides)) > schema.max_steps:
             raise ValueError(f"the strides {list(self.strides)} skip {product} steps of at most {schema.max_steps}")
         return ResNetEncoder(self, len(schema.channels), statistics)
 
