@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from pipeline.memory.memory import Memory
 from pipeline.train.checkpoint import state_hash
 from pipeline.worker import GroupWorker, SingleWorker, Worker
 from tests.pipeline.memory.toy_memory import CONFIG, batch_of, make_memory, parts_of, run_steps, same_bits
+from tests.ranks import run_ranks
 
 FIRST, SECOND = range(22), range(22, 40)
 OFFLINE = CONFIG.model_copy(
@@ -127,7 +127,7 @@ def together(alone: tuple[dict[str, str], Path], tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("together")
     for world in WORLDS:
         (folder / str(world)).mkdir()
-    mp.spawn(_on_rank, args=(str(folder), str(alone[1])), nprocs=max(WORLDS))
+    run_ranks(_on_rank, str(folder), str(alone[1]), world=max(WORLDS))
     return folder
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from pipeline.errors import CheckpointError, ConfigError, Preempted, TrainingHealthError
 from pipeline.objectives.intra import IntraSample
@@ -16,6 +15,7 @@ from pipeline.train.loop import run_fit
 from pipeline.train.optim import OptimConfig, parameter_groups
 from pipeline.types import Batch
 from pipeline.worker import GroupWorker, SingleWorker, Worker
+from tests.ranks import run_ranks
 from tests.toy_streams import InOrder, toy_pretraining, toy_reader
 
 CONFIG = FitConfig(epochs=3, batch_size=8, micro_batches=4, checkpoint_every=2, log_every=1, ema_decay=0.9)
@@ -126,7 +126,7 @@ def _train_rank(rank: int, world: int, folder: str, reduce: str) -> None:
 @pytest.mark.parametrize("world", [2, 3])
 @pytest.mark.fault("P07")
 def test_any_number_of_workers_ends_in_the_same_bits(tmp_path: Path, uninterrupted: FitResult, world: int) -> None:
-    mp.spawn(_train_rank, args=(world, str(tmp_path), "exact"), nprocs=world)
+    run_ranks(_train_rank, world, str(tmp_path), "exact", world=world)
 
     assert {(tmp_path / f"hash-{rank}").read_text() for rank in range(world)} == {uninterrupted.state_hash}
 
@@ -146,7 +146,7 @@ def test_fast_reduction_gives_the_exact_weights_up_to_rounding(tmp_path: Path) -
     exact, fast = make_fit(tmp_path / "exact"), tmp_path / "fast"
     run_fit(exact)
     fast.mkdir()
-    mp.spawn(_train_rank, args=(2, str(fast), "fast"), nprocs=2)
+    run_ranks(_train_rank, 2, str(fast), "fast", world=2)
 
     expected, actual = exact.store.newest(), CheckpointStore(fast / "checkpoints").newest()
 

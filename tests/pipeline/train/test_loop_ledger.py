@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from pipeline.data.ledger import LEDGER_NAME, read_header, read_records
 from pipeline.data.plan import Plan
@@ -15,6 +14,7 @@ from pipeline.train.fit import Fit
 from pipeline.train.loop import run_fit
 from pipeline.worker import GroupWorker, SingleWorker, Worker
 from tests.pipeline.train.test_loop import CONFIG, make_fit
+from tests.ranks import run_ranks
 
 PLAN = Plan(np.arange(40), batch_size=8, seed=0)
 
@@ -80,6 +80,6 @@ def _train_rank(rank: int, world: int, folder: str) -> None:
 
 def test_three_workers_write_the_same_ledger(tmp_path: Path, undisturbed: bytes) -> None:
     assert CONFIG.micro_batches >= 3
-    mp.spawn(_train_rank, args=(3, str(tmp_path)), nprocs=3)
+    run_ranks(_train_rank, 3, str(tmp_path), world=3)
 
     assert (tmp_path / LEDGER_NAME).read_bytes() == undisturbed

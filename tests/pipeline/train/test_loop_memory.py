@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from pipeline.train.checkpoint_store import CheckpointStore
 from pipeline.train.fit import Fit, FitResult
@@ -15,6 +14,7 @@ from pipeline.train.optim import OptimConfig, parameter_groups
 from pipeline.worker import GroupWorker, SingleWorker, Worker
 from tests.pipeline.train.interrupted import interrupt
 from tests.pipeline.train.test_loop import Recorded
+from tests.ranks import run_ranks
 from tests.toy_streams import InOrder, toy_reader
 from tests.toy_surroundings import toy_remembering
 
@@ -122,7 +122,7 @@ def _train_rank(rank: int, world: int, folder: str) -> None:
 def test_any_number_of_workers_ends_in_the_same_bits(
     tmp_path: Path, uninterrupted: tuple[FitResult, Fit], world: int
 ) -> None:
-    mp.spawn(_train_rank, args=(world, str(tmp_path)), nprocs=world)
+    run_ranks(_train_rank, world, str(tmp_path), world=world)
 
     assert {(tmp_path / f"hash-{rank}").read_text() for rank in range(world)} == {uninterrupted[0].state_hash}
     resumed = run_fit(make_fit(tmp_path / "checkpoints"))

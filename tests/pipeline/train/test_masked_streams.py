@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from modalities.draws import Draws
@@ -35,6 +34,7 @@ from pipeline.worker import GroupWorker, SingleWorker, Worker
 from tests.pipeline.train.interrupted import interrupt
 from tests.pipeline.train.test_loop import CONFIG as LONGER
 from tests.pipeline.train.test_loop import Recorded
+from tests.ranks import run_ranks
 from tests.toy_streams import InOrder
 
 SAMPLES, STEPS, SIDE, TOKENS, WORDS = 40, 16, 16, 12, 8
@@ -126,7 +126,7 @@ def _train_rank(rank: int, world: int, folder: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
 def test_any_number_of_workers_ends_in_the_same_bits(tmp_path: Path, uninterrupted: FitResult, world: int) -> None:
-    mp.spawn(_train_rank, args=(world, str(tmp_path)), nprocs=world)
+    run_ranks(_train_rank, world, str(tmp_path), world=world)
 
     assert {(tmp_path / f"hash-{rank}").read_text() for rank in range(world)} == {uninterrupted.state_hash}
 

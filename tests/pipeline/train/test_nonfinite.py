@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from pipeline.errors import TrainingHealthError
@@ -22,6 +21,7 @@ from pipeline.train.rare_events import MOST_IN_A_ROW
 from pipeline.types import Batch
 from pipeline.worker import GroupWorker
 from tests.pipeline.train.test_loop import CONFIG, make_fit
+from tests.ranks import run_ranks
 
 WORLD, SAMPLE = 2, 11
 EVERY = CONFIG.model_copy(update={"checkpoint_every": 1})
@@ -98,7 +98,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ranks")
     for name in FAULTS:
         (root / name).mkdir()
-    mp.spawn(_train_rank, args=(str(root),), nprocs=WORLD)
+    run_ranks(_train_rank, str(root), world=WORLD)
     return root
 
 

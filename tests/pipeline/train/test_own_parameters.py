@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from pipeline.errors import TrainingHealthError
 from pipeline.memory.config import ClustersConfig, MemoryConfig
@@ -20,6 +19,7 @@ from tests.contracts.objective_examples import DEFAULTS, own_parameters
 from tests.pipeline.train.interrupted import interrupt
 from tests.pipeline.train.test_loop import CONFIG as LONGER
 from tests.pipeline.train.test_loop import Recorded
+from tests.ranks import run_ranks
 from tests.toy_streams import InOrder, toy_pretraining, toy_reader
 from tests.toy_surroundings import HEAD, toy_surroundings
 
@@ -110,6 +110,6 @@ def _train_rank(rank: int, world: int, folder: str) -> None:
 
 
 def test_two_workers_end_in_the_same_bits(tmp_path: Path, uninterrupted: tuple[FitResult, Fit]) -> None:
-    mp.spawn(_train_rank, args=(2, str(tmp_path)), nprocs=2)
+    run_ranks(_train_rank, 2, str(tmp_path), world=2)
 
     assert {(tmp_path / f"hash-{rank}").read_text() for rank in range(2)} == {uninterrupted[0].state_hash}

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from modalities.draws import Draws
@@ -34,6 +33,7 @@ from pipeline.worker import GroupWorker, SingleWorker, Worker
 from tests.pipeline.train.interrupted import interrupt
 from tests.pipeline.train.test_loop import CONFIG as LONGER
 from tests.pipeline.train.test_loop import Recorded
+from tests.ranks import run_ranks
 from tests.toy_streams import InOrder, toy_pretraining
 
 STEPS, SAMPLES = 32, 40
@@ -114,7 +114,7 @@ def _train_rank(rank: int, world: int, folder: str) -> None:
 
 
 def test_two_workers_end_in_the_same_bits(tmp_path: Path, uninterrupted: FitResult) -> None:
-    mp.spawn(_train_rank, args=(2, str(tmp_path)), nprocs=2)
+    run_ranks(_train_rank, 2, str(tmp_path), world=2)
 
     assert {(tmp_path / f"hash-{rank}").read_text() for rank in range(2)} == {uninterrupted.state_hash}
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from jobs._stragglers import Stragglers
@@ -25,6 +24,7 @@ from pipeline.types import Batch, LossTerms
 from pipeline.worker import GroupWorker
 from tests.pipeline.train import test_loop
 from tests.pipeline.train.test_loop import make_fit
+from tests.ranks import run_ranks
 from tests.toy_streams import InOrder, toy_pretraining
 
 WORLD, AT = 3, 4
@@ -117,7 +117,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, 
     folder = tmp_path_factory.mktemp("faults")
     for name in FAULTS:
         (folder / name).mkdir()
-    mp.spawn(_train_rank, args=(str(folder),), nprocs=WORLD)
+    run_ranks(_train_rank, str(folder), world=WORLD)
     ranks = range(WORLD)
     return {name: [json.loads((folder / name / f"found-{rank}.json").read_text()) for rank in ranks] for name in FAULTS}
 

@@ -14,7 +14,6 @@ from typing import TypeAlias
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from pipeline.data.ledger import LEDGER_NAME
 from pipeline.digest import canonical_json
@@ -24,6 +23,7 @@ from pipeline.train.fit import Fit
 from pipeline.train.loop import run_fit
 from pipeline.worker import GroupWorker, SingleWorker, Worker
 from tests.pipeline.train import test_loop_memory
+from tests.ranks import run_ranks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 STEPS = 60
@@ -85,7 +85,7 @@ def spawn(
     folder: Path, script: Callable[[int, Path], dict[str, Outcome]], *, processes: int
 ) -> list[dict[str, Outcome]]:
     """What the script finds on each rank, by name."""
-    mp.spawn(_on_rank, args=(str(folder), script), nprocs=processes)
+    run_ranks(_on_rank, str(folder), script, world=processes)
     return [json.loads((folder / f"found-{rank}.json").read_text()) for rank in range(processes)]
 
 

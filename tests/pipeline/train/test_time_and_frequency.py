@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from modalities.sensor.codec import SensorSchema
 from modalities.sensor.frequency import FrequencyPerturbation
@@ -23,6 +22,7 @@ from pipeline.worker import GroupWorker, SingleWorker, Worker
 from tests.pipeline.train.interrupted import interrupt
 from tests.pipeline.train.test_loop import Recorded
 from tests.pipeline.train.test_own_passes import CONFIG, SAMPLES, STEPS, read
+from tests.ranks import run_ranks
 from tests.toy_streams import InOrder
 
 HEAD = Projection(hidden=16, dim=4)
@@ -75,6 +75,6 @@ def _train_rank(rank: int, world: int, folder: str) -> None:
 
 
 def test_two_workers_end_in_the_same_bits(tmp_path: Path, uninterrupted: FitResult) -> None:
-    mp.spawn(_train_rank, args=(2, str(tmp_path)), nprocs=2)
+    run_ranks(_train_rank, 2, str(tmp_path), world=2)
 
     assert {(tmp_path / f"hash-{rank}").read_text() for rank in range(2)} == {uninterrupted.state_hash}
