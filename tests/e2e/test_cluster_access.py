@@ -155,6 +155,7 @@ def test_nothing_of_it_is_reachable_from_another_machine(started: Started) -> No
     assert [address for address, _ in found if not address.removeprefix("::ffff:").startswith("127.")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.fault("S15")
 def test_nothing_of_its_workers_is_either() -> None:
     with tempfile.TemporaryDirectory(prefix="k", ignore_cleanup_errors=True) as folder:

@@ -66,6 +66,7 @@ def test_terminated_leaves_a_checkpoint_and_exit_code_75(workplace: Path, undist
     assert result_of(done)["state_hash"] == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.fault("P04")
 def test_killed_on_two_ray_workers_equals_one_process(workplace: Path, undisturbed: object) -> None:
