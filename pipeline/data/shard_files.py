@@ -1,9 +1,7 @@
 """Bytes of shards: near-sequential reads of many payloads at once, under a time limit."""
 
-import math
 import os
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from itertools import pairwise
@@ -15,7 +13,7 @@ from pipeline.data.shard_source import ShardSource
 from pipeline.data.thread_limits import starting_threads
 from pipeline.errors import StorageError, StorageUnavailable
 
-_LOOK_S = 60.0  # how often at least a waiting reader looks at the time
+_LOOKS = 30  # of a waiting reader within its time limit
 _GAP = 8 << 10  # between two payloads: reading over the headers there is cheaper than another system call
 _RUN = 4 << 20  # bytes of one read, about
 
@@ -47,8 +45,12 @@ class ShardFiles:
         # A thread of its own, left behind when the storage hangs: no system call on a file can be interrupted.
         with starting_threads():
             threading.Thread(target=reading.run, args=(future,), name="read-shards", daemon=True).start()
-        while not wait([future], min(_LOOK_S, max(0.0, reading.progress + self.io_timeout_s - time.monotonic()))).done:
-            if time.monotonic() >= reading.progress + self.io_timeout_s:
+        # Looks are counted, not the clock asked: a process that was stopped for a while has not waited in vain.
+        silent, reads = 0, reading.reads
+        while not wait([future], self.io_timeout_s / _LOOKS).done:
+            silent = silent + 1 if reading.reads == reads and not reading.fetching else 0
+            reads = reading.reads
+            if silent == _LOOKS:
                 raise StorageUnavailable(
                     f"no bytes arrived for {self.io_timeout_s:g} s",
                     code="STORAGE_STALLED",
@@ -80,11 +82,12 @@ class _Descriptor:
 
 
 class _Reading:
-    """One call of `ShardFiles.read`, and how far it is: the shard of the latest read and when it began."""
+    """One call of `ShardFiles.read`, and how far it is: reads begun, the shard of the latest, whether a remote source
+    fetches it now."""
 
     def __init__(self, files: ShardFiles, shard: np.ndarray, offset: np.ndarray, size: np.ndarray) -> None:
         self.files, self.columns = files, (shard, offset, size)
-        self.shard, self.progress = 0, time.monotonic()
+        self.shard, self.reads, self.fetching = 0, 0, False
         self.descriptor: _Descriptor | None = None
 
     def run(self, future: Future[list[bytes]]) -> None:
@@ -108,11 +111,12 @@ class _Reading:
 
     def _pread(self, number: int, offset: int, size: int) -> bytes:
         if self.descriptor is None or number != self.shard:
-            self.shard, self.progress = number, math.inf if self.files.source.is_remote else time.monotonic()
+            self.shard, self.fetching = number, self.files.source.is_remote
             self.descriptor = None  # let go of the last shard first: a cache may have room for one only
             self.descriptor = self.files.descriptor(number)
+            self.fetching = False
         descriptor = self.descriptor
-        self.progress = time.monotonic()
+        self.reads += 1
         try:
             content = os.pread(descriptor.number, size, offset)
             while len(content) < size and (

@@ -2,7 +2,11 @@
 
 import copy
 import os
+import signal
 import threading
+import time
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +19,7 @@ from pipeline.data.read_ahead import read_ahead
 from pipeline.data.shard_files import ShardFiles
 from pipeline.data.shard_source import LocalShards
 from pipeline.errors import DataError, EnvironmentFault, StorageError
+from tests.wait_for import wait_for
 
 SIZES = (9_000_000, 40_000, 1)  # more than one run, many payloads, one byte
 
@@ -131,6 +136,42 @@ def test_storage_that_hangs_is_named_after_the_time_limit(tmp_path: Path) -> Non
     with pipe.open("wb"):  # lets the thread that was left behind go
         pass
     assert read(files, [(0, 0, 10)]) == [b"x" * 10]
+
+
+class _AnnouncedShards(LocalShards):
+    """Leaves a file `opening` before it opens a shard."""
+
+    def open(self, entry: ShardEntry) -> int:
+        (self.folder / "opening").touch()
+        return super().open(entry)
+
+
+def _read_from(folder: Path, answer: Connection) -> None:
+    try:
+        read(ShardFiles(_AnnouncedShards(folder), entries((10,)), io_timeout_s=2), [(0, 0, 10)])
+    except (DataError, StorageError) as error:
+        answer.send(error.code)
+
+
+def test_a_process_that_was_stopped_for_longer_has_not_waited_in_vain(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    pipe = tmp_path / "shards" / "shard-00000.tar"
+    os.mkfifo(pipe)  # opening waits for a writer
+    context = get_context("fork")
+    answers, answer = context.Pipe(duplex=False)
+    process = context.Process(target=_read_from, args=(tmp_path, answer))
+    process.start()
+    assert process.pid is not None
+    wait_for((tmp_path / "opening").exists)
+
+    os.kill(process.pid, signal.SIGSTOP)
+    time.sleep(3)  # the fault itself: a machine that sleeps
+    os.kill(process.pid, signal.SIGCONT)
+    assert not answers.poll(0.5)  # it still waits
+    with pipe.open("r+b", buffering=0):
+        assert answers.poll(30)
+        assert answers.recv() == "DATA_TRUNCATED"  # it went on: a pipe has no ten bytes
+    process.join()
 
 
 def test_a_machine_out_of_threads_is_named_with_its_limits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
