@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import command, ended, environment, kindred, result_of, start, verify_run, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.fault("P09")]
+pytestmark = pytest.mark.fault("P09")
 Result = dict[str, object]
 
 
@@ -44,6 +44,7 @@ def test_an_interrupt_leaves_a_checkpoint_of_its_step(workplace: Path, undisturb
     assert _is_whole_and_goes_on(workplace, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_ends_at_once(workplace: Path, undisturbed: Result) -> None:
     process = start("pretrain", "out=run", folder=workplace)
     wait_until(process, lambda: bool(_checkpoints(workplace)))
@@ -59,6 +60,7 @@ def test_a_second_interrupt_ends_at_once(workplace: Path, undisturbed: Result) -
     assert _is_whole_and_goes_on(workplace, undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 def test_a_signal_while_ray_starts_is_said_and_leaves_no_daemon(workplace: Path, number: int, code: int) -> None:
@@ -75,6 +77,7 @@ def test_a_signal_while_ray_starts_is_said_and_leaves_no_daemon(workplace: Path,
     assert not [daemon for daemon in started if daemon.is_running()]
 
 
+@pytest.mark.slow
 def test_a_terminal_that_hangs_up_ends_it_without_harm(workplace: Path, undisturbed: Result) -> None:
     process = start("pretrain", "out=run", folder=workplace)
     wait_until(process, lambda: bool(_checkpoints(workplace)))
@@ -84,6 +87,7 @@ def test_a_terminal_that_hangs_up_ends_it_without_harm(workplace: Path, undistur
     assert _is_whole_and_goes_on(workplace, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_job_that_ignores_the_hang_up_outlives_its_terminal(workplace: Path, undisturbed: Result) -> None:
     terminal, its_side = os.openpty()
     process = subprocess.Popen(
@@ -99,6 +103,7 @@ def test_a_job_that_ignores_the_hang_up_outlives_its_terminal(workplace: Path, u
     assert _is_whole_and_goes_on(workplace, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_terminal_that_goes_away_without_a_signal_ends_nothing(workplace: Path, undisturbed: Result) -> None:
     terminal, its_side = os.openpty()
     process = subprocess.Popen(
@@ -114,6 +119,7 @@ def test_a_terminal_that_goes_away_without_a_signal_ends_nothing(workplace: Path
     assert result_of(done)["state_hash"] == undisturbed["state_hash"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 def test_a_reader_that_leaves_after_a_line_is_no_traceback(workplace: Path, undisturbed: Result, both: bool) -> None:
     shell = 'set -o pipefail; "$@" 2>&1 | head -n 1 >/dev/null' if both else 'set -o pipefail; "$@" | head -c 0'
