@@ -18,6 +18,8 @@ from pipeline.errors import DataError, OutputError, StorageError
 
 ORIGIN_NAME = "origin.json"
 
+_FIX = "start anew with --fork NAME, choose another data.path, or delete the folder"
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -49,7 +51,11 @@ def existing(out: Path, origin: Origin) -> Manifest | None:
     if found.description_sha256 != origin.description_sha256:
         raise _occupied(out, "was made from another description")
     if found.raw_sha256 != origin.raw_sha256:
-        raise _occupied(out, "was made from raw files that have changed since")
+        raise _occupied(
+            out,
+            "was made from raw files with other names, sizes or times",
+            fix=f"if they were only copied or mounted anew, data.ingest=null takes the data set as it is; else {_FIX}",
+        )
     for shard in manifest.shards:
         path = out / "shards" / shard.name
         if not path.is_file() or path.stat().st_size != shard.bytes:
@@ -57,13 +63,8 @@ def existing(out: Path, origin: Origin) -> Manifest | None:
     return manifest
 
 
-def _occupied(out: Path, why: str) -> OutputError:
-    return OutputError(
-        f"{out} {why}",
-        code="OUT_EXISTS",
-        got=str(out),
-        fix="start anew with --fork NAME, choose another data.path, or delete the folder",
-    )
+def _occupied(out: Path, why: str, fix: str = _FIX) -> OutputError:
+    return OutputError(f"{out} {why}", code="OUT_EXISTS", got=str(out), fix=fix)
 
 
 @contextmanager

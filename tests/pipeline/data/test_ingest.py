@@ -105,9 +105,10 @@ def test_another_description_or_changed_raw_files_are_refused(tmp_path: Path) ->
     with pytest.raises(OutputError, match="another description"):
         ingest_toy(describe(shard_mib=1.0), tmp_path / "raw", tmp_path / "data")
     np.save(tmp_path / "raw" / "imu" / "r0.npy", np.zeros((30, 2), np.float32))
-    with pytest.raises(OutputError, match="changed since"):
+    with pytest.raises(OutputError, match="other names, sizes or times") as caught:
         ingest_toy(describe(), tmp_path / "raw", tmp_path / "data")
 
+    assert "data.ingest=null" in caught.value.fix
     assert digest(tmp_path / "data") == before
 
 
