@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from pipeline.objectives.anchor_share import anchor_share
 from pipeline.objectives.discriminator import Discriminator
-from pipeline.objectives.info_nce import masked_mean
+from pipeline.objectives.info_nce import masked_mean, precise
 from pipeline.objectives.linked_partners import Partners, Sides, partners_in_batch, sides_of
-from pipeline.objectives.spec import Family, Need, ObjectiveConfig
+from pipeline.objectives.spec import Family, Need
+from pipeline.objectives.standard_scores import StandardizedObjective
 from pipeline.types import Embeddings, LossTerms
 
 
@@ -72,18 +73,23 @@ class NeighbourhoodLoss(nn.Module):
         if embeddings.links is None:
             return
         for name, anchor, other in self.sides:
-            discriminator, others = self.discriminators[f"{anchor}-{other}"], embeddings.views[other]
-            for view, z in enumerate(embeddings.views[anchor]):
+            discriminator, anchors = self.discriminators[f"{anchor}-{other}"], self._scores(embeddings, anchor)
+            others = self._scores(embeddings, other)
+            for view, z in enumerate(anchors):
                 logits = discriminator(z, others[min(view, len(others) - 1)])
                 yield name, anchor, partners_in_batch(embeddings, embeddings.links, logits, (anchor, other))
 
+    def _scores(self, embeddings: Embeddings, stream: str) -> list[Tensor]:
+        return [self.config.scores(z, embeddings.present[stream]) for z in precise(embeddings.views[stream])]
 
-class Neighbourhood(ObjectiveConfig):
+
+class Neighbourhood(StandardizedObjective):
     """Windows near in time are told from others of the batch (temporal neighbourhood coding, arXiv 2106.00750).
 
     The paper chooses the radius by a test of stationarity; here it is the `within_s` of a temporal relation, and any
-    other relation will do. The discriminator is that of the paper, without dropout. Batches of neighbours
-    (`pretrain.order`) give every anchor one.
+    other relation will do. The discriminator is that of the paper, without dropout. Without `standardize` its loss
+    stays at ln 2: one direction that all embeddings share puts each hidden unit on one side of its ReLU, and what is
+    left is linear. Batches of neighbours (`pretrain.order`) give every anchor one.
     """
 
     family: ClassVar[Family] = "contrastive-neighbourhood"

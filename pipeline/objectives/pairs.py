@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from pipeline.objectives.info_nce import precise
 from pipeline.objectives.spec import ObjectiveConfig
-from pipeline.objectives.standard_scores import standard_scores, standardized
 from pipeline.types import Embeddings, LossTerms
 
 Across = Literal["views", "streams"]
@@ -39,21 +38,6 @@ class PairObjective(ObjectiveConfig):
     @property
     def least_streams(self) -> int:
         return 2 if self.across == "streams" else 1
-
-
-class StandardizedPairObjective(PairObjective):
-    """Pairs of embeddings that are normalised over the batch first."""
-
-    standardize: bool = True
-    """Give every embedding dimension zero mean and unit variance over the global batch first, as batch normalisation at
-    the end of a projector does. Without it embeddings, which of fresh encoders share one large direction, lose rank."""
-
-    def scores(self, z: Tensor, present: Tensor) -> Tensor:
-        """What is compared of embeddings (B, d); present: (B,) bool."""
-        return standard_scores(z, present) if self.standardize else z
-
-    def compared(self, z: Tensor) -> Tensor:
-        return standardized(z) if self.standardize else z
 
 
 def pairs_of(embeddings: Embeddings, streams: Sequence[str], across: Across) -> dict[str, list[Pair]]:

@@ -13,9 +13,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.objectives.info_nce import masked_mean, normalize, precise
-from pipeline.objectives.pairs import StandardizedPairObjective, pairs_of
+from pipeline.objectives.pairs import PairObjective, pairs_of
 from pipeline.objectives.predictor import Predictor
 from pipeline.objectives.spec import Family, Need
+from pipeline.objectives.standard_scores import StandardizedObjective
 from pipeline.types import Embeddings, LossTerms
 
 
@@ -78,7 +79,7 @@ class PredictiveLoss(nn.Module):
                 yield name, Guess(rows, keys, of, at, present[of] & present[at])
 
 
-class Predictive(StandardizedPairObjective):
+class Predictive(StandardizedObjective, PairObjective):
     """One side predicts the other, which stands still (SimSiam, arXiv 2011.10566, eq. 4; BYOL, arXiv 2006.07733)."""
 
     family: ClassVar[Family] = "regularisation"

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.objectives.info_nce import masked_mean, normalize, product
-from pipeline.objectives.pairs import Pair, StandardizedPairObjective, mean_over_pairs, pairs_of
+from pipeline.objectives.pairs import Pair, PairObjective, mean_over_pairs, pairs_of
 from pipeline.objectives.spec import Family
+from pipeline.objectives.standard_scores import StandardizedObjective
 from pipeline.types import Embeddings, LossTerms
 
 _OF_ALL = "*"  # no stream is called so
@@ -67,7 +68,7 @@ class SwappedLoss(nn.Module):
         return code_error(scores, codes, present, temperature=config.temperature)
 
 
-class Swapped(StandardizedPairObjective):
+class Swapped(StandardizedObjective, PairObjective):
     """Each side predicts the other's cluster (SwAV, arXiv 2006.09882; between streams as XDC, arXiv 1911.12667)."""
 
     family: ClassVar[Family] = "clustering"

@@ -1,4 +1,5 @@
 import math
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -35,13 +36,23 @@ def built(**settings: object) -> NeighbourhoodLoss:
     return config.build(["imu", "photo"]).double()
 
 
-def loop(loss: NeighbourhoodLoss, anchors: str, others: str, *, w: float) -> float:
+def scores(z: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    """Each dimension over those who are there."""
+    columns = [[float(z[i, k]) for i in range(6) if present[i]] for k in range(z.shape[1])]
+    means = [statistics.fmean(column) for column in columns]
+    spread = [math.sqrt(statistics.pvariance(column) + 1e-5) for column in columns]
+    return (z - z.new_tensor(means)) / z.new_tensor(spread)
+
+
+def loop(loss: NeighbourhoodLoss, anchors: str, others: str, *, w: float, standardize: bool) -> float:
     """Over anchors and views, one pair at a time."""
     found, apart = batch(), {(0, 1), (1, 2), (4, 5)} | ({(0, 5)} if "photo" in (anchors, others) else set())
     of_pair = loss.get_submodule(f"discriminators.{anchors}-{others}").state_dict()
     losses = []
     for view, a in enumerate(found.views[anchors]):
         b = found.views[others][min(view, len(found.views[others]) - 1)]
+        if standardize:
+            a, b = scores(a, found.present[anchors]), scores(b, found.present[others])
 
         def chance(i: int, j: int, a: torch.Tensor = a, b: torch.Tensor = b) -> float:
             hidden = (of_pair["hidden.weight"] @ torch.cat([a[i], b[j]]) + of_pair["hidden.bias"]).clamp(min=0)
@@ -58,17 +69,20 @@ def loop(loss: NeighbourhoodLoss, anchors: str, others: str, *, w: float) -> flo
     return sum(losses) / len(losses)
 
 
-def test_terms_equal_the_loop_over_pairs() -> None:
-    loss = built(pairs="both", unlabelled=0.2)
+@pytest.mark.parametrize("standardize", [True, False])
+def test_terms_equal_the_loop_over_pairs(standardize: bool) -> None:
+    loss = built(pairs="both", unlabelled=0.2, standardize=standardize)
 
     terms = loss(batch()).terms
 
-    cross = {sides: loop(loss, *sides, w=0.2) for sides in (("imu", "photo"), ("photo", "imu"))}
+    def expected(anchors: str, others: str) -> float:
+        return loop(loss, anchors, others, w=0.2, standardize=standardize)
+
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(
         {
-            "imu": loop(loss, "imu", "imu", w=0.2),
-            "photo": loop(loss, "photo", "photo", w=0.2),
-            "imu-photo": (cross["imu", "photo"] + 2 * cross["photo", "imu"]) / 3,  # one view, and two
+            "imu": expected("imu", "imu"),
+            "photo": expected("photo", "photo"),
+            "imu-photo": (expected("imu", "photo") + 2 * expected("photo", "imu")) / 3,  # one view, and two
         },
         rel=1e-6,
     )
@@ -80,6 +94,35 @@ def test_loss_equals_published_value() -> None:
     loss = neighbourhood_loss(logits, own, own == 0, near=0.05)
 
     assert loss.item() == pytest.approx(0.96936961 / 2, abs=1e-8)
+
+
+def _loss_after(steps: int, *, standardize: bool) -> float:
+    """Of a discriminator alone, for embeddings of two kinds that have one large direction in common."""
+    torch.manual_seed(0)
+    size, kind = 32, torch.arange(32) % 2
+    z = torch.nn.functional.normalize(
+        30 + torch.randn(2, 4, dtype=torch.float64)[kind] + 0.1 * torch.randn(size, 4), dim=1
+    )
+    found = Embeddings(
+        torch.arange(size),
+        {"imu": z[None]},
+        {"imu": torch.ones(size, dtype=torch.bool)},
+        {"imu": torch.arange(size)},
+        links=Links((kind[:, None] == kind).double(), ~torch.eye(size, dtype=torch.bool)),
+    )
+    config = Neighbourhood(relation="near", projection=Projection(dim=4), standardize=standardize, unlabelled=0)
+    loss = config.build(["imu"]).double()
+    optimizer = torch.optim.Adam(loss.parameters(), lr=2e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss(found).total().backward()
+        optimizer.step()
+    return loss(found).total().item()
+
+
+def test_a_direction_that_all_share_hides_no_neighbour() -> None:
+    assert _loss_after(100, standardize=True) < 0.3
+    assert _loss_after(100, standardize=False) > 0.65
 
 
 def test_unlabelled_weight_is_where_the_loss_of_a_non_neighbour_is_least() -> None:
