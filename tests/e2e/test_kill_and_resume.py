@@ -145,7 +145,6 @@ def test_terminated_on_ray_leaves_a_checkpoint_and_exit_code_75(workplace: Path,
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.fault("C11")
 def test_what_kills_leave_behind_keeps_no_restart_away_and_does_not_pile_up(
     workplace: Path, temporary: Path, undisturbed: object
 ) -> None:

@@ -73,7 +73,6 @@ def test_any_names_and_values_arrive_normalised(run_folder: Path, store_uri: str
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.fault("M09")
 @LOGGED
 @settings(max_examples=500, **SETTINGS)
 def test_five_hundred_odd_runs_arrive_normalised(run_folder: Path, store_uri: str, logged: Logged) -> None:
