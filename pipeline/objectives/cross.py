@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from pipeline.objectives.info_nce import info_nce, masked_mean
 from pipeline.objectives.repel import Entries, Repel, entries_of
-from pipeline.objectives.spec import Family, Need, ObjectiveConfig
-from pipeline.objectives.standard_scores import standard_scores, standardized
+from pipeline.objectives.spec import Family, Need
+from pipeline.objectives.standard_scores import StandardizedObjective, standard_scores
 from pipeline.types import Embeddings, LossTerms
 
 
@@ -61,7 +61,7 @@ def _standardize(views: Tensor, keep: Tensor) -> Tensor:
     return torch.stack([standard_scores(z, keep) for z in views])
 
 
-class CrossModal(ObjectiveConfig):
+class CrossModal(StandardizedObjective):
     """Streams of the same sample attract (CLIP form for any number of streams, CMC, arXiv 1906.05849)."""
 
     family: ClassVar[Family] = "contrastive-instance"
@@ -85,9 +85,6 @@ class CrossModal(ObjectiveConfig):
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"clusters"} if self.false_negatives else ())
-
-    def compared(self, z: Tensor) -> Tensor:
-        return standardized(z) if self.standardize else z
 
     def build(self, streams: Sequence[str]) -> CrossModalLoss:
         return CrossModalLoss(

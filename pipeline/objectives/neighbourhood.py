@@ -48,7 +48,7 @@ class NeighbourhoodLoss(nn.Module):
 
     def __init__(self, streams: Sequence[str], config: "Neighbourhood") -> None:
         super().__init__()
-        self.config, self.sides = config, sides_of(streams, config.pairs)
+        self.config, self.streams, self.sides = config, tuple(streams), sides_of(streams, config.pairs)
         dim = config.projection.dim
         self.discriminators = nn.ModuleDict({f"{a}-{b}": Discriminator(dim) for _, a, b in self.sides})
 
@@ -72,10 +72,10 @@ class NeighbourhoodLoss(nn.Module):
         """Term, stream of the anchors and partners of every direction and view; nothing while there are no links."""
         if embeddings.links is None:
             return
+        views = {stream: self._scores(embeddings, stream) for stream in self.streams}
         for name, anchor, other in self.sides:
-            discriminator, anchors = self.discriminators[f"{anchor}-{other}"], self._scores(embeddings, anchor)
-            others = self._scores(embeddings, other)
-            for view, z in enumerate(anchors):
+            discriminator, others = self.discriminators[f"{anchor}-{other}"], views[other]
+            for view, z in enumerate(views[anchor]):
                 logits = discriminator(z, others[min(view, len(others) - 1)])
                 yield name, anchor, partners_in_batch(embeddings, embeddings.links, logits, (anchor, other))
 
